@@ -1,0 +1,66 @@
+/**
+ * RESULTS. Where they are kept.
+ *
+ * Rule 1: a stored SUCCESS is never overwritten by another state (surface RES-005), where the store is shared.
+ * Rule 2: `watch` frees all it took when its loop ends, however it ends.
+ * Rule 3: calls of one tick may share a round trip; each still settles on its own.
+ */
+import type { ResultMeta } from '../../protocol/result-meta.js'
+
+/** Running a task needs only `store`; the rest serves those who ask. */
+export interface ResultBackend {
+  readonly kind: string
+  /** False for the disabled backend: reading throws `BackendDisabledError`, storing does nothing. */
+  readonly enabled: boolean
+  /** True when results can be read by other processes later (deduplication needs it, surface TSK-072). */
+  readonly persistent: boolean
+  /** True when the store expires results itself; others need `cleanup` (surface RES-039). */
+  readonly autoExpires: boolean
+  /** True when `watch` is told of changes rather than asking for them. */
+  readonly push: boolean
+  /** Throws `EncodeError` for a value the result serializer cannot write, `BackendUnavailableError` when away. */
+  store(meta: ResultMeta, request?: ResultRequest): Promise<void>
+  fetch(taskId: string): Promise<ResultMeta | undefined>
+  fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
+  /**
+   * Yields each meta as its task gets ready (with `every`: on every change of state that is seen), and ends when all
+   * are ready or `signal` aborts (then without throwing).
+   */
+  watch(taskIds: readonly string[], options: WatchOptions): AsyncIterable<ResultMeta>
+  /** Called before a task is sent, so that a store that pushes cannot miss its result (surface RES-023). */
+  expect?(taskId: string): Promise<void>
+  forget(taskId: string): Promise<void>
+  /** `tuple` is the `as_tuple` form of the group (wire-format 8.2). */
+  storeGroup(groupId: string, tuple: unknown): Promise<void>
+  fetchGroup(groupId: string): Promise<unknown | undefined>
+  forgetGroup(groupId: string): Promise<void>
+  /** Deletes what is older than `result_expires`; returns how many. Does nothing where the store does it itself. */
+  cleanup(): Promise<number>
+  /** Present when the store can count a chord's parts; otherwise `celery.chord_unlock` polls. */
+  readonly chords?: ChordCounter
+  /** The URL with its password hidden, for banners and errors. */
+  readonly displayUrl: string
+  close(): Promise<void>
+}
+
+/** How to watch. */
+export interface WatchOptions {
+  readonly signal: AbortSignal
+  /** Seconds between looks where the store cannot push; default 0.5 as in Celery, sooner for a young task. */
+  readonly interval?: number
+  readonly every?: boolean
+}
+
+/** The part of a task message that a backend may need (the rpc backend answers to `replyTo`). */
+export interface ResultRequest {
+  readonly id: string
+  readonly replyTo: string | undefined
+  readonly correlationId: string
+}
+
+/** Counts the parts of a chord. */
+export interface ChordCounter {
+  begin(groupId: string, size: number): Promise<void>
+  /** Counts one part. To the caller that completes the chord it returns every part, in header order. */
+  partDone(groupId: string, index: number, meta: ResultMeta): Promise<readonly ResultMeta[] | undefined>
+}

@@ -1,0 +1,19 @@
+import type { Clock } from '../clock.js'
+import type { ResultBackend } from './backend.js'
+
+/** What result objects need from their app. */
+export interface ResultContext {
+  readonly backend: ResultBackend
+  readonly clock: Clock
+  /** True while a task body runs in this async context (surface RES-046). */
+  insideTask(): boolean
+  /** Broadcasts a revoke; absent when there is no way to. */
+  revoke?(taskIds: readonly string[], options: RevokeOptions): Promise<void>
+}
+
+/** How to revoke. */
+export interface RevokeOptions {
+  readonly terminate?: boolean
+  /** Default `SIGTERM`. */
+  readonly signal?: string
+}

@@ -1,0 +1,69 @@
+import type { Envelope } from '../../protocol/envelope.js'
+import type { Unreadable } from './transport.js'
+
+/**
+ * What a broker without AMQP must offer; `VirtualConnection` makes a `Connection` of it.
+ *
+ * Rule 1: `claim` takes and records as held in one atomic step: no instant at which a message exists only in memory.
+ * Rule 2: `settle` refuses what is no longer ours, and says which.
+ */
+export interface QueueStore {
+  push(messages: readonly Stored[], signal?: AbortSignal): Promise<void>
+  /** Takes up to `max` messages, oldest first; waits while there is none; resolves empty when `signal` aborts. */
+  claim(queues: readonly string[], max: number, signal: AbortSignal): Promise<readonly Claimed[]>
+  /** Takes at most one without waiting. */
+  claimNow(queue: string): Promise<Claimed | undefined>
+  /** One round trip for many. Returns those that were no longer ours (empty when all went well). */
+  settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
+  /** Present when a claim runs out: keeps what we hold ours, and returns what others abandoned. */
+  readonly leases?: {
+    renew(claimed: readonly Claimed[]): Promise<void>
+    /** How many messages went back to their queues. */
+    restoreExpired(): Promise<number>
+    /** Milliseconds between renewals. */
+    readonly intervalMs: number
+  }
+  bind(exchange: string, binding: StoredBinding): Promise<void>
+  bindings(exchange: string): Promise<readonly StoredBinding[]>
+  length(queue: string): Promise<number>
+  purge(queue: string): Promise<number>
+  remove(queue: string): Promise<void>
+  /** Present when the broker can broadcast itself (Redis pub/sub); otherwise fanout copies to each bound queue. */
+  broadcast?(exchange: string, routingKey: string, envelope: Envelope): Promise<void>
+  /** Called with each message that is not an envelope, after its bytes are safe. Set by the connection. */
+  onUnreadable: ((report: Unreadable) => void) | undefined
+  /** Called once when the store is lost. Set by the connection. */
+  onLost: ((cause: Error) => void) | undefined
+  close(): Promise<void>
+}
+
+/**
+ * ack: done. drop: refused for good. requeue: back behind what waits. return: back in front, in the given order, as
+ * at shutdown.
+ */
+export type Settling = 'ack' | 'drop' | 'requeue' | 'return'
+
+/** A message on its way into a queue. `exchange` and `routingKey` are as published (`delivery_info`). */
+export interface Stored {
+  readonly queue: string
+  readonly exchange: string
+  readonly routingKey: string
+  readonly envelope: Envelope
+}
+
+/** A message that this process holds. */
+export interface Claimed {
+  readonly queue: string
+  readonly exchange: string
+  readonly routingKey: string
+  readonly tag: string
+  readonly envelope: Envelope
+  readonly redelivered: boolean
+}
+
+/** One row of kombu's binding table: `[routing_key, pattern, queue]`. */
+export interface StoredBinding {
+  readonly routingKey: string
+  readonly pattern: string
+  readonly queue: string
+}

@@ -1,0 +1,146 @@
+/**
+ * BROKERS. What a broker is to us.
+ *
+ * Rule 1: a `Connection` dies whole. Nothing in a transport reconnects; once `closed` settles, every delivery and
+ *         subscription made from it is dead, and settling a delivery rejects with `DeliveryLostError`.
+ * Rule 2: what was handed over belongs to the consumer until it is settled or the connection dies; then it belongs to
+ *         the broker again. No message is ever without an owner.
+ * Rule 3: everything on the hot path takes and returns batches.
+ * Rule 4: every promise here settles within the bound its options give, or when its signal aborts.
+ */
+import type { Envelope } from '../../protocol/envelope.js'
+import type { Clock } from '../clock.js'
+import type { Logger } from '../logger.js'
+
+/** Opens sessions with one kind of broker. One object per URL scheme. */
+export interface Transport {
+  /** Throws `BrokerUnavailableError` or `ConfigError`; leaves nothing open when it throws. */
+  connect(url: string, options: ConnectOptions): Promise<Connection>
+}
+
+/** What a session is opened with; nothing in a transport reads an app's settings. */
+export interface ConnectOptions {
+  /** Celery's `broker_transport_options`, by kombu's own names. */
+  readonly transportOptions: Readonly<Record<string, unknown>>
+  /** Milliseconds to be connected in; default 4000 (`broker_connection_timeout`). */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+  readonly clock?: Clock
+  readonly logger?: Logger
+  /** A random UUID each call; default `crypto.randomUUID`. */
+  readonly newId?: () => string
+}
+
+/** One session with a broker. Once `closed` settles, everything made from it is dead. */
+export interface Connection {
+  readonly capabilities: Capabilities
+  /** Settles once and never rejects: `undefined` after `close()`, the cause after a loss. */
+  readonly closed: Promise<Error | undefined>
+  /** Idempotent. */
+  declare(topology: Topology): Promise<void>
+  /** Resolves when the broker has accepted all of them; when it rejects, each may or may not have been accepted. */
+  publish(messages: readonly Outgoing[], options?: { readonly signal?: AbortSignal }): Promise<void>
+  consume(queues: readonly string[], options: ConsumeOptions): Promise<Subscription>
+  /** Takes one message without waiting (AMQP's basic.get). */
+  get(queue: string): Promise<Delivery | undefined>
+  queueLength(queue: string): Promise<number>
+  /** Removes what is waiting (not what is held) and returns how many. */
+  purge(queue: string): Promise<number>
+  deleteQueue(queue: string): Promise<void>
+  /** Returns unsettled deliveries to the broker, in their order. Safe twice. */
+  close(): Promise<void>
+}
+
+/** What a broker can do beyond the common part. */
+export interface Capabilities {
+  readonly priorities: boolean
+  readonly nativeDelay: boolean
+  /** Whether `setPrefetch` reaches a consumer that is already running (not so for quorum queues). */
+  readonly livePrefetch: boolean
+  /** Whether fanout exchanges reach every bound queue (remote control, events). */
+  readonly fanout: boolean
+}
+
+/** One message and where it goes. */
+export interface Outgoing {
+  readonly envelope: Envelope
+  readonly to: Address
+}
+
+/** An exchange (`''` is the default one) and a routing key. */
+export interface Address {
+  readonly exchange: string
+  readonly routingKey: string
+}
+
+/** How to consume. */
+export interface ConsumeOptions {
+  /** Most deliveries held unsettled at once over all queues of the subscription; 0 means no limit. */
+  readonly prefetch: number
+  /** Deliveries need no settling and are gone when handed over. */
+  readonly noAck: boolean
+  /** Called with one or more deliveries, oldest first; must not throw. */
+  onDeliveries(deliveries: readonly Delivery[]): void
+  /** Called for a message whose envelope cannot be read; the transport has already set its bytes aside. */
+  onUnreadable?(report: Unreadable): void
+}
+
+/** A message that could not be read as an envelope: set aside, never lost. */
+export interface Unreadable {
+  readonly queue: string
+  readonly bytes: Uint8Array
+  /** Where the bytes are now, for a person (a path, a key). */
+  readonly keptAt: string
+  readonly error: Error
+}
+
+/** A running consumer. */
+export interface Subscription {
+  setPrefetch(count: number): Promise<void>
+  addQueue(queue: string): Promise<void>
+  cancelQueue(queue: string): Promise<void>
+  /** Stop receiving. Deliveries already handed over can still be settled. */
+  cancel(): Promise<void>
+}
+
+/** One message handed to this process. Settle it exactly once, while its connection lives. */
+export interface Delivery {
+  readonly envelope: Envelope
+  readonly queue: string
+  readonly address: Address
+  readonly redelivered: boolean
+  /** Acks of one tick share a round trip. Rejects with `DeliveryLostError` when the message is no longer ours. */
+  ack(): Promise<void>
+  /** `requeue` puts it back behind what waits; without it the message is dropped (or dead-lettered). */
+  reject(options: { readonly requeue: boolean }): Promise<void>
+}
+
+/** Exchanges, queues and bindings that must exist. */
+export interface Topology {
+  readonly exchanges: readonly Exchange[]
+  readonly queues: readonly Queue[]
+  readonly bindings: readonly Binding[]
+}
+/** An exchange by name and type. */
+export interface Exchange {
+  readonly name: string
+  readonly type: 'direct' | 'topic' | 'fanout' | 'headers'
+  readonly durable: boolean
+  readonly autoDelete?: boolean
+  readonly arguments?: Readonly<Record<string, unknown>>
+}
+/** A queue and its AMQP arguments (`x-max-priority` and so on). */
+export interface Queue {
+  readonly name: string
+  readonly durable: boolean
+  readonly exclusive: boolean
+  readonly autoDelete: boolean
+  readonly arguments: Readonly<Record<string, unknown>>
+}
+/** A route from an exchange to a queue, or to another exchange (native delayed delivery needs those). */
+export interface Binding {
+  readonly from: string
+  readonly to: { readonly queue: string } | { readonly exchange: string }
+  readonly routingKey: string
+  readonly arguments?: Readonly<Record<string, unknown>>
+}
