@@ -4,7 +4,8 @@ import type { RemoteError } from '../../protocol/remote-error.js'
 export type Outcome =
   | { readonly kind: 'succeeded'; readonly resultRepr: string; readonly seconds: number }
   | { readonly kind: 'failed'; readonly error: RemoteError; readonly expected: boolean }
-  | { readonly kind: 'retried'; readonly error: RemoteError; readonly when: string }
+  /** `error` is undefined when `retry()` was called without an error. `when` is `in 3s`, or `at 2026-...`. */
+  | { readonly kind: 'retried'; readonly error: RemoteError | undefined; readonly when: string }
   | { readonly kind: 'ignored' }
   | { readonly kind: 'rejected'; readonly requeue: boolean; readonly error: RemoteError }
   /** The hard limit; the slot is written off. `seconds` is the limit. */
