@@ -57,6 +57,17 @@ export class InvalidArgumentError extends ConfigError {
   override readonly code = 'INVALID_ARGUMENT'
 }
 
+/** Arguments or a result that a task's schema refuses; `issues` says what is wrong and where (surface TSK-029). */
+export class ValidationError extends ConfigError {
+  override readonly code = 'VALIDATION'
+  /** `path` is dotted, empty for the whole value. */
+  readonly issues: readonly { readonly path: string; readonly message: string }[]
+  constructor(message: string, issues: readonly { readonly path: string; readonly message: string }[]) {
+    super(message)
+    this.issues = issues
+  }
+}
+
 // ---- nobody: wait ----
 
 /** A peer is away or slow; trying again later may work. */
