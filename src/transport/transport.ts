@@ -113,6 +113,11 @@ export interface Delivery {
   ack(): Promise<void>
   /** `requeue` puts it back behind what waits; without it the message is dropped (or dead-lettered). */
   reject(options: { readonly requeue: boolean }): Promise<void>
+  /**
+   * Gives it back in front of what waits, as at shutdown; releases of one tick keep the order of their calls. Absent
+   * where `reject` with requeue already puts it back in its place (AMQP).
+   */
+  release?(): Promise<void>
 }
 
 /** Exchanges, queues and bindings that must exist. */

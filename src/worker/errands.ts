@@ -1,0 +1,32 @@
+/** Promises that nobody awaits but that somebody must own: signals, acknowledgements, stored refusals. */
+import type { Logger } from '../logger.js'
+
+/** Owns what runs beside the loop, so that nothing is left after `stop`. */
+export class Errands {
+  private readonly logger: Logger
+  private readonly running = new Set<Promise<void>>()
+
+  constructor(logger: Logger) {
+    this.logger = logger
+  }
+
+  get size(): number {
+    return this.running.size
+  }
+
+  /** Owns `errand`; a rejection is logged with `what` and never thrown. */
+  run(what: string, errand: Promise<unknown>): void {
+    const owned: Promise<void> = errand
+      .then(
+        () => undefined,
+        (error: unknown) => this.logger.error({ err: error }, `${what} failed.`),
+      )
+      .finally(() => this.running.delete(owned))
+    this.running.add(owned)
+  }
+
+  /** Resolves when all of them have ended, those that start meanwhile included. */
+  async settled(): Promise<void> {
+    while (this.running.size > 0) await Promise.all(this.running)
+  }
+}
