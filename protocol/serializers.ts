@@ -1,3 +1,15 @@
+/**
+ * Which bytes a value becomes and which bytes are opened (kombu/serialization.py, wire-format 3.1).
+ *
+ * Rule 1: nothing is opened that the reader did not accept by content type; `application/data` and
+ * `application/text` are only ever bytes and text, and always accepted.
+ * Rule 2: an empty body is handed over as it is, and a missing content type means `application/data`.
+ */
+import { type Compression, compress, decompress } from './compression.js'
+import { ContentRefusedError, DecodeError, EncodeError, SizeLimitError } from './errors.js'
+import { DEFAULT_MAX_BYTES, decodeJson, encodeJson, utf8Text } from './json.js'
+import type { CustomType } from './json-types.js'
+
 /** A serialized value and how to read it. */
 export interface Payload {
   readonly body: Uint8Array
@@ -34,4 +46,151 @@ export interface Codec {
   decompress(body: Uint8Array, mimeOrAlias: string): Uint8Array
   /** Most bytes a body may have after decompression. Default 256 MiB. */
   readonly maxBytes: number
+}
+
+/** What one app adds to the wire. */
+export interface CodecOptions {
+  /** The user's own types in JSON. Default none. */
+  readonly types?: readonly CustomType[]
+  /** Further serializers (`auth`, a user's own); one with a known name or content type takes its place. */
+  readonly serializers?: readonly Serializer[]
+  /** Most bytes of a body, also after decompression. Default 256 MiB. */
+  readonly maxBytes?: number
+  /** Whole floats are read as `Float`, so that nothing is lost on the way back. Default false. */
+  readonly exact?: boolean
+}
+
+/** The accept list of a reader that was told nothing: JSON alone, as in Celery. */
+export const defaultAccept: Accept = new Set(['application/json'])
+
+const TRUSTED: Accept = new Set(['application/data', 'application/text'])
+const NOT_TEXT: ReadonlySet<string> = new Set(['binary', 'ascii-8bit'])
+
+/** The codec of one app, with every serializer and compression that kombu has. */
+export function createCodec(options: CodecOptions = {}): Codec {
+  return new KombuCodec(options)
+}
+
+class KombuCodec implements Codec {
+  readonly maxBytes: number
+  readonly #byName = new Map<string, Serializer>()
+  readonly #byType = new Map<string, Serializer>()
+
+  constructor({ types = [], serializers = [], maxBytes = DEFAULT_MAX_BYTES, exact = false }: CodecOptions) {
+    this.maxBytes = maxBytes
+    for (const serializer of [...builtIn({ types, maxBytes, exact }), ...serializers]) {
+      this.#byName.set(serializer.name, serializer)
+      this.#byType.set(serializer.contentType, serializer)
+    }
+  }
+
+  encode(value: unknown, serializer: string | undefined): Payload {
+    if (serializer === 'raw' || (serializer === undefined && value instanceof Uint8Array))
+      return rawPayload(value)
+    if (serializer === undefined && typeof value === 'string') {
+      return { body: textBytes(value), contentType: 'text/plain', contentEncoding: 'utf-8' }
+    }
+    const chosen = this.#find(serializer ?? 'json')
+    if (chosen === undefined) {
+      if (serializer === 'application/data') return rawPayload(value)
+      throw new EncodeError(`No encoder installed for ${serializer}; known are ${this.#known()}`)
+    }
+    return {
+      body: chosen.encode(value),
+      contentType: chosen.contentType,
+      contentEncoding: chosen.contentEncoding,
+    }
+  }
+
+  decode(payload: Payload, accept: Accept): unknown {
+    const contentType = payload.contentType || 'application/data'
+    if (!TRUSTED.has(contentType) && !accept.has(contentType)) {
+      const name = this.#byType.get(contentType)?.name ?? contentType
+      throw new ContentRefusedError(
+        contentType,
+        `Refusing to deserialize untrusted content of type ${name} (${contentType})`,
+      )
+    }
+    const { body } = payload
+    if (body.length === 0) return body
+    if (body.length > this.maxBytes) {
+      throw new SizeLimitError(`A body of ${body.length} bytes is over the limit of ${this.maxBytes}`)
+    }
+    const encoding = (payload.contentEncoding || 'utf-8').toLowerCase()
+    const serializer = this.#byType.get(contentType)
+    if (serializer !== undefined) return serializer.decode(body, encoding)
+    return NOT_TEXT.has(encoding) ? body : decodeText(body, encoding)
+  }
+
+  accepting(names: readonly string[]): Accept {
+    const types = names.map((name) => {
+      const type = name.includes('/') ? name : this.#byName.get(name)?.contentType
+      if (type === undefined) {
+        throw new EncodeError(`No encoder/decoder installed for ${name}; known are ${this.#known()}`)
+      }
+      return type
+    })
+    return new Set(types)
+  }
+
+  compress(body: Uint8Array, alias: string): Compression {
+    return compress(body, alias)
+  }
+
+  decompress(body: Uint8Array, mimeOrAlias: string): Uint8Array {
+    return decompress(body, mimeOrAlias, this.maxBytes)
+  }
+
+  #find(nameOrType: string): Serializer | undefined {
+    return this.#byName.get(nameOrType) ?? this.#byType.get(nameOrType)
+  }
+
+  #known(): string {
+    return [...this.#byName.keys(), 'raw'].join(', ')
+  }
+}
+
+function builtIn(options: { types: readonly CustomType[]; maxBytes: number; exact: boolean }): Serializer[] {
+  const { types, maxBytes, exact } = options
+  return [
+    {
+      name: 'json',
+      contentType: 'application/json',
+      contentEncoding: 'utf-8',
+      encode: (value) => Buffer.from(encodeJson(value, { types })),
+      decode: (body) => decodeJson(body, { types, exact, maxBytes }),
+    },
+  ]
+}
+
+/** `kombu.serialization.raw_encode`; what is neither text nor bytes has no raw form. */
+function rawPayload(value: unknown): Payload {
+  const contentType = 'application/data'
+  if (value instanceof Uint8Array) return { body: value, contentType, contentEncoding: 'binary' }
+  if (typeof value === 'string') return { body: textBytes(value), contentType, contentEncoding: 'utf-8' }
+  throw new EncodeError(
+    `The raw serializer sends text or bytes, not ${value === null ? 'null' : typeof value}`,
+  )
+}
+
+function textBytes(text: string): Uint8Array {
+  if (/\p{Surrogate}/u.test(text)) throw new EncodeError('Text with a lone surrogate has no UTF-8 form')
+  return Buffer.from(text, 'utf8')
+}
+
+/** Python's `codecs.decode` for the encodings that messages name. */
+function decodeText(body: Uint8Array, encoding: string): string {
+  const name = encoding.replace(/[_ ]/g, '-')
+  if (name === 'utf-8' || name === 'utf8') return utf8Text(body)
+  if (name === 'latin-1' || name === 'latin1' || name === 'iso-8859-1')
+    return Buffer.from(body).toString('latin1')
+  if (name === 'us-ascii' || name === 'ascii') {
+    if (body.some((byte) => byte > 127)) throw new DecodeError('The body is not ASCII')
+    return Buffer.from(body).toString('latin1')
+  }
+  try {
+    return new TextDecoder(name, { fatal: true, ignoreBOM: true }).decode(body)
+  } catch (cause) {
+    throw new DecodeError(`Cannot read the body as ${JSON.stringify(encoding)} text`, { cause })
+  }
 }
