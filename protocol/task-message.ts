@@ -1,5 +1,22 @@
+/**
+ * Task messages, both ways: protocol 2 here, protocol 1 and hybrids in `task-message-v1.ts` (`celery/app/amqp.py`
+ * `as_task_v2`, `celery/worker/request.py`, `celery/worker/strategy.py`).
+ *
+ * Rule 1: headers are written in Celery's order, all of them, custom ones last and over the others.
+ * Rule 2: what a Python worker accepts is accepted; what kills one is a `ProtocolError` (wire-format 16.1).
+ * Rule 3: headers decide alone. The body is opened by `decodeTaskBody`, where the task runs.
+ */
 import type { Envelope, MessageProperties } from './envelope.js'
+import { DecodeError, ProtocolError, UnknownMessageError } from './errors.js'
+import { asMapping } from './mapping.js'
+import { propertiesFromWire } from './message-properties.js'
+import { saferepr } from './python-repr.js'
+import type { Accept, Codec, Payload } from './serializers.js'
 import type { SignatureData } from './signature-data.js'
+import { bodyTriple, readBodyMapping, readBodyTriple } from './task-body.js'
+import { messageFromHeaders } from './task-headers.js'
+import { bodyV1, messageFromBody, messageFromHybrid } from './task-message-v1.js'
+import { Tuple } from './values.js'
 
 /** A request to run one task: protocol 2 headers in our spelling, the body still encoded. */
 export interface TaskMessage {
@@ -51,4 +68,237 @@ export interface TaskBody {
   /** Remaining steps of the chain, the next one LAST, as on the wire. */
   readonly chain: readonly SignatureData[]
   readonly chord: SignatureData | undefined
+  /** Set when the sender's args cannot be spread (null, a number): the run must fail with a TypeError of these words. */
+  readonly argsError?: string
+}
+
+/** What a sender decides about a task message; what is left out gets Celery's default. */
+export interface TaskFields {
+  readonly id: string
+  readonly task: string
+  /** Default `js`; Python ignores it. */
+  readonly lang?: string | undefined
+  readonly shadow?: string | undefined
+  /** ISO text, sent as it is. */
+  readonly eta?: string | undefined
+  readonly expires?: string | undefined
+  readonly groupId?: string | undefined
+  readonly groupIndex?: number | undefined
+  /** Default 0. */
+  readonly retries?: number | undefined
+  /** Seconds; the hard limit. */
+  readonly timeLimit?: number | null | undefined
+  readonly softTimeLimit?: number | null | undefined
+  /** Default: the id. */
+  readonly rootId?: string | undefined
+  readonly parentId?: string | undefined
+  /** Default: `saferepr` of the arguments. Give text to keep secrets out of logs and events. */
+  readonly argsRepr?: string | undefined
+  readonly kwargsRepr?: string | undefined
+  /** `gen<pid>@<host>`. */
+  readonly origin?: string | undefined
+  /** Default null: the worker asks the task. */
+  readonly ignoreResult?: boolean | undefined
+  /** Default 0. */
+  readonly replacedTaskNesting?: number | undefined
+  readonly stampedHeaders?: readonly string[] | undefined
+  readonly stamps?: Readonly<Record<string, unknown>> | undefined
+  /** Protocol 1 only; default true. */
+  readonly utc?: boolean | undefined
+  readonly replyTo?: string | undefined
+  /** Default: the id. */
+  readonly correlationId?: string | undefined
+  /** Default 0. */
+  readonly priority?: number | undefined
+  /** 1 transient, 2 persistent (default). */
+  readonly deliveryMode?: 1 | 2 | undefined
+  /** Integer milliseconds as text. */
+  readonly expiration?: string | undefined
+  /** Further message properties by their wire names. */
+  readonly properties?: Readonly<Record<string, unknown>> | undefined
+  /** Merged into the headers last, over the protocol's own, as in Python. Protocol 2 only. */
+  readonly customHeaders?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** How a task message is written. */
+export interface TaskEncoding {
+  readonly codec: Codec
+  /** Name or content type. */
+  readonly serializer: string
+  /** Any alias of wire-format section 4; not compressed when left out. */
+  readonly compression?: string | undefined
+  /** True shows the arguments as a Python tuple in `argsrepr`, as `delay(2, 3)` does. Default false. */
+  readonly argsAsTuple?: boolean | undefined
+  /** Default 2. */
+  readonly protocol?: 1 | 2 | undefined
+}
+
+/** What a reader of bodies opens, and with what. */
+export interface BodyPolicy {
+  readonly codec: Codec
+  readonly accept: Accept
+}
+
+/** Writes a task message (wire-format 1.1, 1.6). Throws `EncodeError`, and `InvalidTaskError` for a chain in protocol 1. */
+export function encodeTask(fields: TaskFields, body: TaskBody, how: TaskEncoding): Envelope {
+  const args = how.argsAsTuple === true ? Tuple.from(body.args) : body.args
+  // only pickle can tell a tuple from a list; Python sends tuples there
+  const sent = how.serializer === 'pickle' ? { ...body, args } : body
+  const value = how.protocol === 1 ? bodyV1(fields, sent) : bodyTriple(sent)
+  const payload = how.codec.encode(
+    how.serializer === 'pickle' && Array.isArray(value) ? Tuple.from(value) : value,
+    how.serializer,
+  )
+  const headers = how.protocol === 1 ? {} : taskHeaders(fields, args, body.kwargs)
+  return compressed(payload, headers, taskProperties(fields), how)
+}
+
+/** The headers of protocol 2 in Celery's emission order (surface PUB-030). */
+export function taskHeaders(
+  fields: TaskFields,
+  args: readonly unknown[],
+  kwargs: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const stamped = fields.stampedHeaders
+  return {
+    lang: fields.lang ?? 'js',
+    task: fields.task,
+    id: fields.id,
+    shadow: fields.shadow ?? null,
+    eta: fields.eta ?? null,
+    expires: fields.expires ?? null,
+    group: fields.groupId ?? null,
+    group_index: fields.groupIndex ?? null,
+    retries: fields.retries ?? 0,
+    timelimit: [fields.timeLimit ?? null, fields.softTimeLimit ?? null],
+    root_id: fields.rootId || fields.id,
+    parent_id: fields.parentId ?? null,
+    argsrepr: fields.argsRepr ?? saferepr(args),
+    kwargsrepr: fields.kwargsRepr ?? saferepr(kwargs),
+    origin: fields.origin ?? null,
+    ignore_result: fields.ignoreResult ?? null,
+    replaced_task_nesting: fields.replacedTaskNesting ?? 0,
+    stamped_headers: stamped ?? null,
+    stamps: fields.stamps ?? {},
+    ...fields.customHeaders,
+  }
+}
+
+/** The properties of a task message (wire-format 1.1.2). */
+export function taskProperties(fields: TaskFields): MessageProperties {
+  const { expiration, properties } = fields
+  return {
+    ...(properties === undefined ? {} : propertiesFromWire(properties)),
+    correlationId: fields.correlationId ?? fields.id,
+    replyTo: fields.replyTo ?? '',
+    deliveryMode: fields.deliveryMode ?? 2,
+    priority: fields.priority ?? 0,
+    ...(expiration === undefined ? {} : { expiration }),
+  }
+}
+
+/** Compresses where asked to and says so in the headers, last as kombu does. */
+function compressed(
+  payload: Payload,
+  headers: Readonly<Record<string, unknown>>,
+  properties: MessageProperties,
+  how: Pick<TaskEncoding, 'codec' | 'compression'>,
+): Envelope {
+  const { contentType, contentEncoding } = payload
+  if (how.compression === undefined) {
+    return { body: payload.body, contentType, contentEncoding, headers, properties }
+  }
+  const { body, mime } = how.codec.compress(payload.body, how.compression)
+  return { body, contentType, contentEncoding, headers: { ...headers, compression: mime }, properties }
+}
+
+/**
+ * Reads what a message says about its task. Without `policy` the body stays closed: enough for protocol 2, and
+ * protocol 1 is then an `UnknownMessageError`. Throws `InvalidTaskError`, `UnknownMessageError`, and for a body that
+ * had to be opened `DecodeError`, `ContentRefusedError` or `SizeLimitError`.
+ */
+export function decodeTask(envelope: Envelope, policy?: BodyPolicy): TaskMessage {
+  const isV2 = Object.hasOwn(envelope.headers, 'task')
+  if (isV2 && (policy === undefined || !mayHoldMapping(envelope))) return readHeaders(envelope)
+  if (policy === undefined) {
+    throw new UnknownMessageError(
+      'A message without task header can only be of protocol 1, which is told by its body; it was not opened.',
+    )
+  }
+  return readOpened(envelope, openBody(bodyOf(envelope), policy))
+}
+
+/** Reads the arguments and follow-ups of a message. Throws as `decodeTask` with a policy does. */
+export function decodeTaskBody(message: TaskMessage, policy: BodyPolicy): TaskBody {
+  return readBody(openBody(message.body, policy), message.task)
+}
+
+/** `decodeTask` and `decodeTaskBody` at once, opening the body once. */
+export function readTask(
+  envelope: Envelope,
+  policy: BodyPolicy,
+): { readonly message: TaskMessage; readonly body: TaskBody } {
+  const payload = openBody(bodyOf(envelope), policy)
+  const message = readOpened(envelope, payload)
+  return { message, body: readBody(payload, message.task) }
+}
+
+function readHeaders(envelope: Envelope): TaskMessage {
+  return messageFromHeaders(envelope.headers, envelope, { protocol: 2, utc: true })
+}
+
+function readOpened(envelope: Envelope, payload: unknown): TaskMessage {
+  const mapping = asMapping(payload)
+  if (Object.hasOwn(envelope.headers, 'task')) {
+    const isHybrid = mapping !== undefined && Object.hasOwn(mapping, 'args')
+    return isHybrid ? messageFromHybrid(mapping, envelope) : readHeaders(envelope)
+  }
+  if (mapping === undefined || !Object.hasOwn(mapping, 'task')) {
+    throw new UnknownMessageError(
+      'A message has neither a task header (protocol 2) nor a body with a task key (protocol 1); it is no task.',
+    )
+  }
+  return messageFromBody(mapping, envelope)
+}
+
+function readBody(payload: unknown, task: string): TaskBody {
+  const mapping = asMapping(payload)
+  return mapping !== undefined && (Object.hasOwn(mapping, 'args') || Object.hasOwn(mapping, 'task'))
+    ? readBodyMapping(mapping, task)
+    : readBodyTriple(payload, task)
+}
+
+function bodyOf(envelope: Envelope): TaskMessage['body'] {
+  const { body, contentType, contentEncoding, headers } = envelope
+  const compression = Object.hasOwn(headers, 'compression') ? headers['compression'] : undefined
+  return {
+    body,
+    contentType,
+    contentEncoding,
+    compression: typeof compression === 'string' && compression !== '' ? compression : undefined,
+  }
+}
+
+function openBody(body: TaskMessage['body'], policy: BodyPolicy): unknown {
+  const { contentType, contentEncoding, compression } = body
+  try {
+    const bytes = compression === undefined ? body.body : policy.codec.decompress(body.body, compression)
+    return policy.codec.decode({ body: bytes, contentType, contentEncoding }, policy.accept)
+  } catch (cause) {
+    if (cause instanceof ProtocolError) throw cause
+    // a user's serializer may throw anything
+    throw new DecodeError(`A ${contentType} body cannot be decoded: ${String(cause)}`, { cause })
+  }
+}
+
+/** Looks at the first bytes, so that the usual body (a list) is not decoded just to see that it is no hybrid. */
+function mayHoldMapping(envelope: Envelope): boolean {
+  const { body, contentType, headers } = envelope
+  if (Object.hasOwn(headers, 'compression')) return true
+  const first = body.find((byte) => byte !== 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d)
+  if (first === undefined) return false
+  if (contentType === 'application/json') return first !== 0x5b
+  if (contentType === 'application/x-yaml') return first !== 0x5b && first !== 0x2d
+  if (contentType === 'application/x-msgpack') return (first & 0xf0) !== 0x90
+  return true
 }

@@ -1,0 +1,163 @@
+/**
+ * The JSON envelope in which kombu's virtual transports (Redis, SQS, filesystem, SQLAlchemy) carry a message:
+ * `kombu/transport/virtual/base.py`, wire-format 5.
+ *
+ * Rule 1: a body with `body_encoding: base64` is bytes; one with `utf-8`, or without the property, is plain text.
+ * Rule 2: `delivery_tag` and `delivery_info.exchange` must be there: without them a Python worker dies and the message
+ * is lost (wire-format 16.1); here it is a `DecodeError`, so that the message can be set aside.
+ * Rule 3: headers are kombu's JSON: typed values in them are read and written.
+ */
+import type { Envelope } from './envelope.js'
+import { DecodeError, EncodeError } from './errors.js'
+import { decodeJson, encodeJson } from './json.js'
+import type { CustomType } from './json-types.js'
+import { asMapping, own } from './mapping.js'
+import { propertiesFromWire, propertiesToWire } from './message-properties.js'
+import { describe } from './task-body.js'
+
+/** How a message travels: as published, not the queue it ended in. */
+export interface VirtualDelivery {
+  readonly exchange: string
+  readonly routingKey: string
+  /** A random UUID of the publisher; copies of one publish share it. */
+  readonly deliveryTag: string
+  /** Default `base64`. */
+  readonly bodyEncoding?: 'base64' | 'utf-8'
+  /** True marks the message as redelivered the way Redis restores do: in `headers` and in `delivery_info`. */
+  readonly redelivered?: boolean
+  /** The app's own `__type__` markers for headers. Default none. */
+  readonly types?: readonly CustomType[]
+}
+
+/** A message and how it travelled. */
+export interface ReceivedEnvelope {
+  readonly envelope: Envelope
+  readonly deliveryInfo: { readonly exchange: string; readonly routingKey: string }
+  readonly deliveryTag: string
+  readonly redelivered: boolean
+}
+
+/** Reading bounds and the app's own `__type__` markers. */
+export interface VirtualReading {
+  readonly types?: readonly CustomType[]
+  /** Most bytes of the envelope. Default 256 MiB. */
+  readonly maxBytes?: number
+}
+
+const encoder = new TextEncoder()
+
+/** Writes an envelope with kombu's keys in kombu's order. Throws `EncodeError`. */
+export function encodeVirtualEnvelope(envelope: Envelope, delivery: VirtualDelivery): string {
+  const { priority, ...properties } = propertiesToWire({ priority: 0, ...envelope.properties })
+  const bodyEncoding = delivery.bodyEncoding ?? 'base64'
+  const redelivered = delivery.redelivered === true ? { redelivered: true } : {}
+  return encodeJson(
+    {
+      body: bodyText(envelope.body, bodyEncoding),
+      'content-encoding': envelope.contentEncoding,
+      'content-type': envelope.contentType,
+      headers: { ...envelope.headers, ...redelivered },
+      properties: {
+        ...properties,
+        delivery_info: { exchange: delivery.exchange, routing_key: delivery.routingKey, ...redelivered },
+        priority,
+        body_encoding: bodyEncoding,
+        delivery_tag: delivery.deliveryTag,
+      },
+    },
+    delivery.types === undefined ? {} : { types: delivery.types },
+  )
+}
+
+function bodyText(body: Uint8Array, encoding: 'base64' | 'utf-8'): string {
+  const buffer = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  if (encoding === 'base64') return buffer.toString('base64')
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+  } catch (cause) {
+    throw new EncodeError(
+      'A body that is not UTF-8 text cannot travel with body_encoding utf-8; use base64.',
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** Reads an envelope. Throws `DecodeError`, and `SizeLimitError` past `maxBytes`. */
+export function decodeVirtualEnvelope(
+  source: string | Uint8Array,
+  reading: VirtualReading = {},
+): ReceivedEnvelope {
+  const root = asMapping(decodeJson(source, reading))
+  if (root === undefined) throw new DecodeError('A message of a virtual transport must be a JSON object.')
+  const wire = asMapping(own(root, 'properties'))
+  if (wire === undefined) throw new DecodeError('The envelope of a message has no properties object.')
+  const headers = own(root, 'headers') ?? {}
+  const known = asMapping(headers)
+  if (known === undefined) {
+    throw new DecodeError(`The headers of an envelope are ${describe(headers)}, not an object.`)
+  }
+  const info = deliveryInfo(own(wire, 'delivery_info'))
+  return {
+    envelope: {
+      body: bodyBytes(own(root, 'body'), own(wire, 'body_encoding')),
+      contentType: textOr(own(root, 'content-type'), ''),
+      contentEncoding: textOr(own(root, 'content-encoding'), 'utf-8'),
+      headers: known,
+      properties: propertiesFromWire(wire),
+    },
+    deliveryInfo: { exchange: info.exchange, routingKey: info.routingKey },
+    deliveryTag: deliveryTag(own(wire, 'delivery_tag')),
+    redelivered: info.redelivered || own(root, 'redelivered') === true || own(known, 'redelivered') === true,
+  }
+}
+
+function deliveryTag(value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value)
+  throw new DecodeError(
+    'The properties of an envelope have no delivery_tag, so the message could not be settled.',
+  )
+}
+
+function deliveryInfo(value: unknown): {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly redelivered: boolean
+} {
+  const info = asMapping(value)
+  if (info === undefined || !Object.hasOwn(info, 'exchange')) {
+    throw new DecodeError('The properties of an envelope have no delivery_info with an exchange.')
+  }
+  return {
+    exchange: textOr(info['exchange'], ''),
+    routingKey: textOr(own(info, 'routing_key'), ''),
+    redelivered: own(info, 'redelivered') === true,
+  }
+}
+
+/** Headers and properties give nothing but text here; null and absent are the default. */
+function textOr(value: unknown, absent: string): string {
+  return typeof value === 'string' && value !== '' ? value : absent
+}
+
+function bodyBytes(body: unknown, encoding: unknown): Uint8Array {
+  if (body === null || body === undefined || body === '') return new Uint8Array(0)
+  if (body instanceof Uint8Array) return body
+  if (typeof body !== 'string')
+    throw new DecodeError(`The body of an envelope is ${describe(body)}, not text.`)
+  if (encoding === null || encoding === undefined || encoding === '') return encoder.encode(body)
+  const name = typeof encoding === 'string' ? encoding.toLowerCase() : ''
+  if (name === 'utf-8') return encoder.encode(body)
+  if (name !== 'base64') throw new DecodeError(`Unknown body_encoding in an envelope: ${describe(encoding)}.`)
+  return base64Bytes(body)
+}
+
+function base64Bytes(text: string): Uint8Array {
+  const clean = /\s/.test(text) ? text.replaceAll(/\s+/g, '') : text
+  if (clean.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(clean)) {
+    throw new DecodeError('The body of an envelope is not valid base64.')
+  }
+  return Buffer.from(clean, 'base64')
+}
