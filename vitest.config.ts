@@ -1,6 +1,8 @@
+import { resolve } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
+  resolve: { alias: { celeriac: resolve(import.meta.dirname, 'src/index.ts') } },
   test: {
     testTimeout: 20_000,
     hookTimeout: 60_000,
