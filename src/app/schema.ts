@@ -32,11 +32,11 @@ export function validate<Output>(
   what: string,
 ): Output | Promise<Output> {
   const verdict = schema['~standard'].validate(value)
-  if (verdict instanceof Promise) return verdict.then((one) => valueOf(one, what))
-  return valueOf(verdict, what)
+  if (verdict instanceof Promise) return verdict.then((one) => checked(one, what))
+  return checked(verdict, what)
 }
 
-function valueOf<Output>(verdict: SchemaVerdict<Output>, what: string): Output {
+function checked<Output>(verdict: SchemaVerdict<Output>, what: string): Output {
   if (verdict.issues === undefined) return verdict.value
   const issues = verdict.issues.map((issue) => ({ path: pathOf(issue), message: issue.message }))
   const text = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ')

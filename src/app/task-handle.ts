@@ -1,0 +1,112 @@
+/**
+ * A task by its name: everything that can be asked of a task without its function (`celery/app/task.py` delay,
+ * apply_async, s, si, signature; surface 2.4).
+ */
+import type { AsyncResult } from '../backend/async-result.js'
+import type { AnyKwargs, Arguments, CallArguments, Prefix, Suffix, Without } from '../canvas/call-types.js'
+import { type Kw, splitArguments } from '../canvas/kw.js'
+import type { SendOptions } from '../canvas/send-options.js'
+import { Signature } from '../canvas/signature.js'
+import type { Call } from '../canvas/signature-app.js'
+import { optionsToWire } from '../canvas/wire-options.js'
+import { InvalidArgumentError } from '../errors.js'
+import type { TaskApp } from './task-app.js'
+
+/** `applyAsync`: the arguments, all of them by position or the last ones by keyword, and call options. */
+export type TaskCall<A extends Arguments, K extends object> = SendOptions &
+  (
+    | { readonly args: A; readonly kwargs?: K }
+    | { readonly args?: Prefix<A>; readonly kwargs: K }
+    | ([] extends A ? { readonly args?: A; readonly kwargs?: K } : never)
+  )
+
+/** The parameter of `applyAsync`, which may be left out when the task needs no arguments. */
+export type OptionalCall<A extends Arguments, K extends object> = [] extends A
+  ? [call?: TaskCall<A, K>]
+  : [call: TaskCall<A, K>]
+
+/** What `signature()` takes; arguments may come later. */
+export type SignatureCall<A extends Arguments, K extends object> = SendOptions & {
+  readonly args?: Suffix<A> | Prefix<A>
+  readonly kwargs?: K
+  readonly immutable?: boolean
+}
+
+/** Sends one task; `A` are its arguments, `R` its result, `K` the keyword arguments it knows. */
+export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K extends object = AnyKwargs> {
+  abstract readonly name: string
+  protected readonly app: TaskApp
+  /** Options of every call through this handle; those of the call win. */
+  protected readonly presets: SendOptions
+
+  constructor(app: TaskApp, presets: SendOptions = {}) {
+    this.app = app
+    this.presets = presets
+  }
+
+  /** Sends a call of this task. */
+  abstract send(call: Call): Promise<AsyncResult<unknown>>
+
+  /**
+   * Sends the task with these arguments; keyword arguments for Python go last, in `kw(...)`. Resolves when the broker
+   * has the message. Throws `TypeError` for arguments that do not fit, `EncodeError`, `BrokerUnavailableError`.
+   */
+  async delay(...args: CallArguments<A, K>): Promise<AsyncResult<Awaited<R>>> {
+    return this.start(positional(args))
+  }
+
+  /** `delay` with call options (surface 3.1). */
+  async applyAsync(...[call]: OptionalCall<A, K>): Promise<AsyncResult<Awaited<R>>> {
+    return this.start(splitCall(call))
+  }
+
+  /** A signature; arguments that are not given come before these when it is applied. */
+  s<const G extends Suffix<A>>(...args: G): Signature<Without<A, G>, Awaited<R>>
+  s<const G extends Prefix<A> | Suffix<A>>(...args: [...G, Kw<K>]): Signature<Prefix<A>, Awaited<R>>
+  s(...given: Arguments): Signature<never, Awaited<R>> {
+    return this.sign(positional(given), false)
+  }
+
+  /** An immutable signature: what it is applied with is ignored. */
+  si(...given: CallArguments<A, K>): Signature<Arguments, Awaited<R>> {
+    return this.sign(positional(given), true)
+  }
+
+  /** A signature with call options. */
+  signature(call: SignatureCall<A, K> = {}): Signature<Prefix<A>, Awaited<R>> {
+    const { immutable = false, ...rest } = call
+    return this.sign(splitCall(rest), immutable)
+  }
+
+  /** The result of the call with this id. */
+  asyncResult(taskId: string): AsyncResult<Awaited<R>> {
+    return this.app.asyncResult<Awaited<R>>(taskId)
+  }
+
+  private async start(call: Omit<Call, 'name'>): Promise<AsyncResult<Awaited<R>>> {
+    const options = { ...this.presets, ...call.options }
+    const result = await this.send({ ...call, name: this.name, options })
+    return result as AsyncResult<Awaited<R>>
+  }
+
+  private sign<B extends Arguments>(call: Omit<Call, 'name'>, immutable: boolean): Signature<B, Awaited<R>> {
+    const options = optionsToWire({ ...this.presets, ...call.options })
+    return new Signature(this.app, { task: this.name, ...call, options, immutable })
+  }
+}
+
+/** Arguments and options apart. Throws `InvalidArgumentError` for arguments that are no list or mapping (PUB-001). */
+export function splitCall(
+  call: (SendOptions & { readonly args?: Arguments; readonly kwargs?: object }) | undefined,
+): Omit<Call, 'name'> {
+  const { args = [], kwargs = {}, ...options } = call ?? {}
+  if (!Array.isArray(args)) throw new InvalidArgumentError('task args must be a list or tuple')
+  if (typeof kwargs !== 'object' || Array.isArray(kwargs)) {
+    throw new InvalidArgumentError('task keyword arguments must be a mapping')
+  }
+  return { args, kwargs: { ...kwargs }, argsAsTuple: false, options }
+}
+
+function positional(given: Arguments): Omit<Call, 'name'> {
+  return { ...splitArguments(given), argsAsTuple: true, options: {} }
+}
