@@ -1,0 +1,189 @@
+/**
+ * Deliveries in, requests out (`celery/worker/consumer/consumer.py` create_task_handler, `worker/strategy.py`).
+ *
+ * Rule 1: no message stops it, whatever is in it; each gets a verdict. Rule 2: the order for a good message is
+ * Celery's: log, expired or revoked, signal, ETA, rate limit, pool (surface WRK-033). Rule 3: a batch is handled in
+ * one go, without waiting for anything; the broker is told of a new prefetch count once per batch.
+ */
+import type { Accept, Codec } from '../../protocol/serializers.js'
+import { readTask } from '../../protocol/task-message.js'
+import type { Logger } from '../logger.js'
+import type { Delivery } from '../transport/transport.js'
+import { type AdmissionRules, admit } from './admission.js'
+import type { Desk } from './desk.js'
+import type { Dispatcher } from './dispatcher.js'
+import type { Ledger } from './ledger.js'
+import type { Prefetch } from './prefetch.js'
+import { idOf, type Refusals } from './refusals.js'
+import { Request } from './request.js'
+import type { Throttle } from './throttle.js'
+import type { Timer } from './timer.js'
+
+/** What a `Consumer` needs; all but `prefetch` outlives the connection. */
+export interface ConsumerOptions {
+  readonly desk: Desk
+  readonly ledger: Ledger
+  readonly dispatcher: Dispatcher
+  readonly throttle: Throttle
+  readonly timer: Timer
+  readonly refusals: Refusals
+  readonly rules: AdmissionRules
+  readonly codec: Codec
+  readonly accept: Accept
+  readonly logger: Logger
+  readonly prefetch: Prefetch
+  /** The sender of task_received. */
+  readonly sender: unknown
+}
+
+/** The receiving end of one session. */
+export class Consumer {
+  private readonly options: ConsumerOptions
+  private readonly waits = new Map<Request, () => void>()
+  private mode: 'taking' | 'holding' | 'returning' = 'taking'
+
+  constructor(options: ConsumerOptions) {
+    this.options = options
+  }
+
+  /** Takes a batch, oldest first. Never throws. */
+  receive(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) this.receiveOne(delivery)
+    this.flushPrefetch()
+  }
+
+  /**
+   * Takes nothing more. While the subscription is being cancelled, what still comes is only held: given back at once
+   * it would come again, and out of order. After `returnAll` a straggler goes back as it comes.
+   */
+  quiet(): void {
+    this.mode = 'holding'
+    this.forgetWaits()
+  }
+
+  /** Gives everything that has not started back to the broker, in the order it came. */
+  returnAll(): void {
+    this.mode = 'returning'
+    for (const request of this.options.ledger.in('received', 'waiting', 'throttled', 'reserved'))
+      request.giveBack()
+  }
+
+  /** Stops waiting for ETAs; whoever calls this has settled or dropped the requests. */
+  forgetWaits(): void {
+    for (const cancel of this.waits.values()) cancel()
+    this.waits.clear()
+  }
+
+  /** One ack or reject was answered: after a loss the prefetch count grows back with each (surface WRK-025). */
+  onAcknowledged(): void {
+    const { prefetch } = this.options
+    if (!prefetch.isReduced) return
+    prefetch.restore()
+    this.flushPrefetch()
+  }
+
+  private receiveOne(delivery: Delivery): void {
+    const { ledger, refusals, logger } = this.options
+    let request: Request
+    try {
+      const read = this.read(delivery)
+      if (read === undefined) return
+      request = read
+    } catch (error) {
+      refusals.unreadable(delivery, error)
+      return
+    }
+    ledger.add(request)
+    if (this.mode === 'holding') return
+    if (this.mode === 'returning') {
+      request.giveBack()
+      return
+    }
+    const { message } = request.taskRequest
+    logger.info(
+      {
+        id: message.id,
+        name: request.name,
+        args: message.argsRepr,
+        kwargs: message.kwargsRepr,
+        eta: message.eta,
+      },
+      `Task ${request.name}[${message.id}] received`,
+    )
+    this.decide(request, true)
+  }
+
+  /** A request, or undefined for a task that is not registered (and then refused). Throws `ProtocolError`. */
+  private read(delivery: Delivery): Request | undefined {
+    const { desk, refusals, codec, accept } = this.options
+    const { headers } = delivery.envelope
+    // Celery looks the name up before it opens the body (surface WRK-028, WRK-030).
+    if (Object.hasOwn(headers, 'task')) {
+      const name = headers['task']
+      if (typeof name !== 'string' || desk.host.task(name) === undefined) {
+        refusals.unknownTask(
+          delivery,
+          name === null || name === undefined ? 'None' : String(name),
+          idOf(delivery),
+        )
+        return undefined
+      }
+    }
+    const { message, body } = readTask(delivery.envelope, { codec, accept })
+    const task = desk.host.task(message.task)
+    if (task === undefined) {
+      refusals.unknownTask(delivery, message.task, message.id)
+      return undefined
+    }
+    return new Request({ delivery, message, body, task }, desk)
+  }
+
+  /** Acts on the verdict; asked again when a wait is over. */
+  private decide(request: Request, isNew: boolean): void {
+    const { desk, dispatcher, throttle, rules } = this.options
+    const verdict = admit(request, desk.clock.now(), rules)
+    if (verdict.kind === 'discard') {
+      request.discard(verdict.reason)
+      return
+    }
+    if (isNew) {
+      const { taskReceived } = desk.host.signals
+      if (taskReceived.hasReceivers) {
+        desk.errands.run('The signal task_received', taskReceived.send(this.options.sender, { request }))
+      }
+    }
+    switch (verdict.kind) {
+      case 'wait':
+        this.wait(request, verdict.until)
+        return
+      case 'throttle':
+        if (request.move('throttle')) throttle.add(request)
+        return
+      case 'run':
+        throttle.countStart(request.task)
+        dispatcher.push(request)
+        return
+      case 'refuse':
+        // Its task was taken out of the registry while it waited.
+        request.giveBack()
+    }
+  }
+
+  private wait(request: Request, until: number): void {
+    if (!request.move('wait')) return
+    const { timer, prefetch } = this.options
+    prefetch.increment()
+    const cancel = timer.at(until, () => {
+      this.waits.delete(request)
+      prefetch.decrement()
+      this.decide(request, false)
+      this.flushPrefetch()
+    })
+    this.waits.set(request, cancel)
+  }
+
+  private flushPrefetch(): void {
+    const { prefetch, desk } = this.options
+    if (prefetch.isStale) desk.errands.run('Telling the broker the prefetch count', prefetch.flush())
+  }
+}

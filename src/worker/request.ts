@@ -1,0 +1,311 @@
+/**
+ * One request, from reserved to settled (`celery/worker/request.py`).
+ *
+ * Rule 1: the broker is told at most once (surface ACK-030). Rule 2: an early ack happens when the task starts, not
+ * when it arrives, so what waits in the worker is never lost (WRK-042). Rule 3: a late ack happens after the result is
+ * stored. Rule 4: nothing here throws or rejects; an acknowledgement that fails is logged once (WRK-043).
+ */
+import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
+import type { RunnableTask } from '../execution/host.js'
+import type { Outcome } from '../execution/outcome.js'
+import type { TaskRequest } from '../execution/request.js'
+import type { Execution, Pool, TimeLimits } from '../pool/pool.js'
+import type { Delivery } from '../transport/transport.js'
+import type { Candidate, Discard } from './admission.js'
+import type { Desk } from './desk.js'
+import { momentMs } from './moment.js'
+import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
+import { settlementFor } from './settlement.js'
+
+/** Why a running request was cut short. */
+export type Cancellation = 'shutdown' | 'connection loss'
+
+/** A decoded message and how it came. */
+export interface Arrival {
+  readonly delivery: Delivery
+  readonly message: TaskMessage
+  readonly body: TaskBody
+  readonly task: RunnableTask
+}
+
+/** One task message that this worker holds. */
+export class Request implements Candidate {
+  readonly delivery: Delivery
+  readonly taskRequest: TaskRequest
+  readonly runnable: RunnableTask
+  readonly eta: number | undefined
+  readonly expires: number | undefined
+  /** Epoch milliseconds; undefined until it starts. */
+  startedAt: number | undefined
+  /** Process that runs it. */
+  pid: number | undefined
+  private readonly desk: Desk
+  private current: RequestState = 'received'
+  private told = false
+  private execution: Execution | undefined
+  private cancellation: Cancellation | undefined
+  /** What runs on its behalf besides the task itself: acknowledgements, stored cancellations. */
+  private closing: Promise<unknown> = Promise.resolve()
+
+  /** Throws `InvalidTaskError` when eta or expires cannot be read. */
+  constructor(arrival: Arrival, desk: Desk) {
+    const { delivery, message, body, task } = arrival
+    this.desk = desk
+    this.delivery = delivery
+    this.runnable = task
+    this.eta = momentMs(message.eta, 'ETA')
+    this.expires = momentMs(message.expires, 'expires')
+    const { exchange, routingKey } = delivery.address
+    this.taskRequest = {
+      message,
+      body,
+      // Celery's four, and no more (WRK-041).
+      deliveryInfo: { exchange, routingKey, priority: message.priority, redelivered: delivery.redelivered },
+      hostname: desk.nodeName,
+      isEager: false,
+    }
+  }
+
+  get id(): string {
+    return this.taskRequest.message.id
+  }
+
+  /** The task's registered name. */
+  get task(): string {
+    return this.taskRequest.message.task
+  }
+
+  /** The name shown in logs and counts: `shadow` where it is set (WRK-034). */
+  get name(): string {
+    return this.taskRequest.message.shadow || this.taskRequest.message.task
+  }
+
+  get stamps(): Readonly<Record<string, unknown>> {
+    return this.taskRequest.message.stamps
+  }
+
+  get state(): RequestState {
+    return this.current
+  }
+
+  /** True once the broker was told, or can no longer be. */
+  get isAcknowledged(): boolean {
+    return this.told
+  }
+
+  get isActive(): boolean {
+    return this.current === 'running' || this.current === 'orphaned'
+  }
+
+  /** The message's limits where they are not zero, else the task's, else the worker's (WRK-049). */
+  get limits(): TimeLimits {
+    const { message } = this.taskRequest
+    const { options } = this.runnable
+    return {
+      soft: message.softTimeLimit || options.softTimeLimit || this.desk.softTimeLimit || undefined,
+      hard: message.timeLimit || options.timeLimit || this.desk.timeLimit || undefined,
+    }
+  }
+
+  /** Moves on by the table; false where the event has no meaning any more. */
+  move(event: RequestEvent): boolean {
+    const next = nextState(this.current, event)
+    if (next === undefined) return false
+    this.current = next
+    return true
+  }
+
+  /** Hands the task to the pool; `onEnd` is called once its slot is free. */
+  start(pool: Pool, onEnd: () => void): void {
+    this.move('start')
+    this.startedAt = this.desk.clock.now()
+    const execution = pool.run(this.taskRequest, this.limits)
+    this.execution = execution
+    void execution.accepted.then((accepted) => {
+      if (accepted !== undefined) this.accept(accepted.pid)
+    })
+    void execution.outcome.then((outcome) => {
+      onEnd()
+      this.close(this.finish(outcome))
+    })
+  }
+
+  /** Drops a request that must not run: stores REVOKED, acknowledges, tells (WRK-035, ACK-023, ACK-024). */
+  discard(reason: Discard): void {
+    if (!this.move('discard')) return
+    this.desk.logger.info(
+      { id: this.id, name: this.name },
+      `Discarding revoked task: ${this.name}[${this.id}]`,
+    )
+    this.close(this.announceRevoked(reason, false, undefined))
+  }
+
+  /** Gives an unstarted request back to the broker, in front of what waits. */
+  giveBack(): void {
+    if (this.isActive || !this.move('return')) return
+    this.close(this.release())
+  }
+
+  /** Revokes a running request: its run is stopped, REVOKED is stored (ACK-025). */
+  terminate(signal: NodeJS.Signals): boolean {
+    if (!this.isActive || this.cancellation !== undefined) return false
+    this.execution?.terminate(signal)
+    return true
+  }
+
+  /** The connection that brought it is gone: nothing can be acknowledged (WRK-089, WRK-090). */
+  loseConnection(): void {
+    if (!this.move('lose connection')) return
+    if (!this.isActive) this.told = true
+    // An early-acked request was settled before the loss and just goes on.
+    if (isOver(this.current)) this.desk.onSettled(this)
+  }
+
+  /** True for a late-acked request whose broker will deliver it again. */
+  get willBeRedelivered(): boolean {
+    return this.current === 'orphaned' && !this.told
+  }
+
+  /**
+   * Cuts a running request short without losing it.
+   *
+   * Late-acked and unsettled: the broker gets it back (the intent of ACK-027; Celery loses it on Redis). Already
+   * acknowledged: Celery stores RETRY and publishes nothing, so the task is lost while it seems to be retried
+   * (ACK-026); here its message is really sent again, and only then is RETRY stored. After a connection loss the
+   * broker redelivers by itself and RETRY is stored, as in Celery (ACK-028).
+   */
+  cancel(why: Cancellation): void {
+    if (!this.isActive || this.cancellation !== undefined) return
+    this.cancellation = why
+    const wasOrphaned = this.current === 'orphaned'
+    this.execution?.terminate('SIGTERM')
+    if (this.told) this.closing = this.sendAgain()
+    else if (wasOrphaned) this.closing = this.desk.endings.cancelled(this.taskRequest, this.runnable)
+    else this.closing = this.release()
+  }
+
+  private accept(pid: number): void {
+    this.pid = pid
+    this.desk.onAccepted(this)
+    this.desk.logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
+    if (!this.runnable.options.acksLate) this.keep(this.settle('ack'))
+  }
+
+  private async finish(outcome: Outcome): Promise<void> {
+    if (this.cancellation !== undefined) {
+      this.move(this.told ? 'return' : 'finish')
+      return this.closing.then(() => undefined)
+    }
+    this.move('finish')
+    await this.recordEnding(outcome)
+    // An early-acked request was settled at its start, even when it ended before its pool said so.
+    const how = this.runnable.options.acksLate ? settlementFor(outcome, this.runnable.options) : 'ack'
+    if (how === 'requeue' && outcome.kind === 'rejected' && this.told) return this.logLostReject()
+    this.keep(this.settle(how))
+    await this.closing
+  }
+
+  /** What the run could not say or store itself. */
+  private async recordEnding(outcome: Outcome): Promise<void> {
+    const { endings, logger } = this.desk
+    const { id, name, taskRequest, runnable } = this
+    switch (outcome.kind) {
+      case 'succeeded':
+        this.desk.successes.add(id)
+        return
+      case 'timed-out':
+        logger.error({ id, name }, `Hard time limit (${outcome.seconds}s) exceeded for ${name}[${id}]`)
+        return endings.timedOut(taskRequest, runnable, outcome.seconds)
+      case 'lost':
+        if (this.requeuesWhenLost) return
+        return endings.lost(taskRequest, runnable, outcome.exitCode)
+      case 'terminated':
+        return this.announceRevoked('terminated', true, outcome.signal)
+      default:
+        return
+    }
+  }
+
+  private get requeuesWhenLost(): boolean {
+    return this.runnable.options.acksLate && this.runnable.options.rejectOnWorkerLost
+  }
+
+  private async announceRevoked(
+    reason: Discard | 'terminated',
+    terminated: boolean,
+    signum: string | undefined,
+  ): Promise<void> {
+    const { endings, host, errands } = this.desk
+    await endings.revoked(this.taskRequest, this.runnable, reason)
+    await this.settle('ack')
+    const { taskRevoked } = host.signals
+    if (!taskRevoked.hasReceivers) return
+    const payload = { request: this, terminated, signum, expired: reason === 'expired' }
+    errands.run('The signal task_revoked', taskRevoked.send(this.runnable, payload))
+  }
+
+  /** Celery loses such a task without a word (ACK-009): it was acknowledged at its start. We say so. */
+  private logLostReject(): void {
+    this.desk.logger.warn(
+      { id: this.id, name: this.name },
+      `Task ${this.name}[${this.id}] asked to be requeued, but its message was acknowledged when it started. ` +
+        'Set acksLate on the task to let Reject put messages back.',
+    )
+  }
+
+  private async sendAgain(): Promise<void> {
+    const { message } = this.taskRequest
+    try {
+      await this.desk.host.resend(this.taskRequest, { retries: message.retries, countdown: 0 })
+      await this.desk.endings.cancelled(this.taskRequest, this.runnable)
+    } catch (error) {
+      this.desk.logger.error(
+        { err: error, id: this.id, name: this.name },
+        `Task ${this.name}[${this.id}] was cancelled by the shutdown and could not be sent again: send it once more.`,
+      )
+      await this.desk.endings.lost(this.taskRequest, this.runnable, undefined)
+    }
+  }
+
+  private async settle(how: 'ack' | 'requeue' | 'drop'): Promise<void> {
+    if (this.told || this.current === 'orphaned') return
+    this.told = true
+    const { delivery } = this
+    await this.attempt(
+      'ack',
+      how === 'ack' ? delivery.ack() : delivery.reject({ requeue: how === 'requeue' }),
+    )
+    this.desk.onAcknowledged()
+  }
+
+  private async release(): Promise<void> {
+    if (this.told) return
+    this.told = true
+    const { delivery } = this
+    await this.attempt('give back', delivery.release?.() ?? delivery.reject({ requeue: true }))
+  }
+
+  private async attempt(what: string, settling: Promise<void>): Promise<void> {
+    try {
+      await settling
+    } catch (error) {
+      this.desk.logger.error(
+        { err: error, id: this.id, name: this.name },
+        `Couldn't ${what} ${this.name}[${this.id}]: the broker may deliver it again.`,
+      )
+    }
+  }
+
+  private keep(work: Promise<unknown>): void {
+    const before = this.closing
+    this.closing = before.then(() => work)
+  }
+
+  /** The request leaves the ledger when all that ends it has ended: only then may a session close. */
+  private close(ending: Promise<void>): void {
+    this.desk.errands.run(
+      `The end of task ${this.name}[${this.id}]`,
+      ending.then(() => this.closing).finally(() => this.desk.onSettled(this)),
+    )
+  }
+}

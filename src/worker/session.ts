@@ -1,0 +1,266 @@
+/**
+ * The lifetime of a broker connection: connect, declare, consume, wait for its loss, again
+ * (`celery/worker/consumer/consumer.py` start, ensure_connected; surface WRK-087 to WRK-092).
+ *
+ * Rule 1: this is the one place where a worker reconnects. Rule 2: connecting, declaring and consuming are one
+ * attempt: a broker that takes connections and then refuses to consume does not make a busy loop. Rule 3: one log line
+ * per attempt, Celery's; an error that no waiting can mend (a bad URL, a wrong declaration) ends the session at once.
+ *
+ * A broker that falls silent without closing is the transport's to notice (heartbeats, socket timeouts): it then
+ * settles `closed`, and a loss is a loss. A watchdog here would have to guess from an idle queue.
+ */
+import { linearDelayMs } from '../backoff.js'
+import { type Clock, pause } from '../clock.js'
+import { BrokerUnavailableError, ConfigError, ConnectivityError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { Deadline } from '../service.js'
+import type { Connection, ConsumeOptions, Subscription, Topology } from '../transport/transport.js'
+
+/** When to try again. */
+export interface ReconnectPolicy {
+  /** `broker_connection_retry_on_startup`, or `broker_connection_retry` where that is not set. */
+  readonly onStartup: boolean
+  /** `broker_connection_retry`. */
+  readonly afterLoss: boolean
+  /** `broker_connection_max_retries`: rounds over all URLs; null or 0 means no limit. */
+  readonly maxRetries: number | null
+}
+
+/** What a `Session` needs. */
+export interface SessionOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** One attempt at one address. */
+  readonly brokers: readonly Broker[]
+  readonly policy: ReconnectPolicy
+  /** What must exist before the current set of queues is consumed. */
+  topology(queues: readonly string[]): Topology
+  readonly queues: readonly string[]
+  /** Makes the receiving end of a new connection; `setPrefetch` waits until the subscription is there. */
+  receive(setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver
+  /** Consuming has started, again after a loss. */
+  onReady(isRestart: boolean): void
+  /** The connection is gone, and everything that came from it. */
+  onLoss(cause: Error | undefined): void
+  /** The session has given up; it has stopped by itself. */
+  onGivenUp(error: Error): void
+}
+
+/** One address of the broker. */
+export interface Broker {
+  /** Without its password. */
+  readonly displayUrl: string
+  connect(signal: AbortSignal): Promise<Connection>
+}
+
+/** The receiving end of one connection. */
+export type Receiver = Omit<ConsumeOptions, 'noAck'>
+
+/** kombu's `ensure_connection`: 2, 4, 6 ... seconds, and 30 more at most. */
+const reconnectDelay = { startMs: 2000, stepMs: 2000, maxMs: 30_000 }
+/** Celery's SHUTDOWN_SOCKET_TIMEOUT (WRK-086). */
+const closeTimeoutMs = 5000
+/** `restart_state(maxR=5, maxT=1)`: more losses than this within a second are followed by a pause of a second. */
+const mostRestartsPerSecond = 5
+
+interface Open {
+  readonly connection: Connection
+  readonly subscription: Subscription
+}
+
+/** Keeps a worker connected. */
+export class Session {
+  private readonly options: SessionOptions
+  private readonly stopping = new AbortController()
+  private readonly consumed: Set<string>
+  private open: Open | undefined
+  private connecting: Connection | undefined
+  private loop: Promise<void> | undefined
+  private readonly restarts: number[] = []
+
+  constructor(options: SessionOptions) {
+    this.options = options
+    this.consumed = new Set(options.queues)
+  }
+
+  /** The queues that are consumed now, or will be after a reconnection. */
+  get queues(): readonly string[] {
+    return [...this.consumed]
+  }
+
+  get isConnected(): boolean {
+    return this.open !== undefined
+  }
+
+  /** Resolves when consuming. Rejects when the broker cannot be had and the policy says to give up, or on `quiet`. */
+  async start(): Promise<void> {
+    const first = await this.establish(false)
+    this.loop = this.run(first)
+  }
+
+  /** No new deliveries; what was handed over can still be settled. Bounded. */
+  async quiet(): Promise<void> {
+    this.stopping.abort(
+      new BrokerUnavailableError('The worker was stopped while it was connecting to its broker.'),
+    )
+    const { open } = this
+    if (open !== undefined) await this.bounded('cancel the consumer', open.subscription.cancel())
+  }
+
+  /** Closes; the broker takes back what was not settled. Bounded by 5 s and by `deadline`. */
+  async stop(deadline: Deadline): Promise<void> {
+    await this.quiet()
+    const connection = this.open?.connection ?? this.connecting
+    if (connection !== undefined) await this.bounded('close the connection', connection.close(), deadline)
+    await this.loop
+  }
+
+  /** Consumes from one more queue from now on, after a reconnection too (WRK-017). */
+  async addQueue(queue: string): Promise<void> {
+    if (this.consumed.has(queue)) return
+    this.consumed.add(queue)
+    const { open } = this
+    if (open === undefined) return
+    await open.connection.declare(this.options.topology([queue]))
+    await open.subscription.addQueue(queue)
+    this.options.logger.info({ queue }, `Started consuming from ${queue}`)
+  }
+
+  /** Consumes no more from a queue (WRK-017). */
+  async cancelQueue(queue: string): Promise<void> {
+    if (!this.consumed.delete(queue)) return
+    this.options.logger.info({ queue }, `Canceling queue ${queue}`)
+    await this.open?.subscription.cancelQueue(queue)
+  }
+
+  /** Removes what waits in the queues; returns how many messages. */
+  async purge(): Promise<number> {
+    let count = 0
+    for (const queue of this.consumed) count += (await this.open?.connection.purge(queue)) ?? 0
+    return count
+  }
+
+  private async run(first: Open): Promise<void> {
+    const { options } = this
+    const { signal } = this.stopping
+    let open = first
+    try {
+      for (;;) {
+        const cause = await open.connection.closed
+        this.open = undefined
+        if (signal.aborted) return
+        options.onLoss(cause)
+        options.logger.warn(
+          { err: cause },
+          'consumer: Connection to broker lost. Trying to re-establish the connection...',
+        )
+        await this.pauseWhenFrequent(cause)
+        open = await this.establish(true)
+      }
+    } catch (error) {
+      this.open = undefined
+      if (!signal.aborted) options.onGivenUp(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  /** One open connection that consumes; tries until it has one or the policy ends it. */
+  private async establish(isRestart: boolean): Promise<Open> {
+    const { brokers, policy, clock, logger } = this.options
+    const { signal } = this.stopping
+    let rounds = 0
+    for (let attempt = 0; ; attempt += 1) {
+      signal.throwIfAborted()
+      const broker = brokers[attempt % brokers.length]
+      if (broker === undefined) throw new ConfigError('No broker URL is configured: set brokerUrl.')
+      try {
+        const open = await this.tryOnce(broker, isRestart)
+        this.open = open
+        logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
+        this.options.onReady(isRestart)
+        return open
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!(error instanceof ConnectivityError)) throw error
+        this.checkPolicy(isRestart, error)
+        const says = `consumer: Cannot connect to ${broker.displayUrl}: ${error.message}.`
+        if ((attempt + 1) % brokers.length !== 0) {
+          logger.error({ err: error }, `${says}\nWill retry using next failover.\n`)
+          continue
+        }
+        rounds += 1
+        if (policy.maxRetries && rounds > policy.maxRetries) throw error
+        const delayMs = linearDelayMs(rounds - 1, reconnectDelay)
+        const when = `Trying again in ${(delayMs / 1000).toFixed(2)} seconds... (${rounds}/${policy.maxRetries || 'no limit'})`
+        logger.error({ err: error }, `${says}\n${when}\n`)
+        await pause(clock, delayMs, signal)
+      }
+    }
+  }
+
+  private checkPolicy(isRestart: boolean, error: Error): void {
+    const { policy, logger } = this.options
+    if (isRestart ? policy.afterLoss : policy.onStartup) return
+    const setting = isRestart ? 'broker_connection_retry' : 'broker_connection_retry_on_startup'
+    logger.fatal(
+      { err: error },
+      `Retrying to ${isRestart ? 're-establish' : 'establish'} a connection to the message broker after a ` +
+        `connection loss has been disabled (app.conf.${setting}=False). Shutting down...`,
+    )
+    throw error
+  }
+
+  private async tryOnce(broker: Broker, isRestart: boolean): Promise<Open> {
+    const connection = await broker.connect(this.stopping.signal)
+    this.connecting = connection
+    try {
+      const queues = this.queues
+      await connection.declare(this.options.topology(queues))
+      // A delivery may change the prefetch count before `consume` has resolved.
+      let found: (subscription: Subscription) => void = () => {}
+      const ready = new Promise<Subscription>((resolve) => {
+        found = resolve
+      })
+      const receiver = this.options.receive(async (count) => (await ready).setPrefetch(count), isRestart)
+      const subscription = await connection.consume(queues, { ...receiver, noAck: false })
+      found(subscription)
+      if (this.stopping.signal.aborted) await subscription.cancel()
+      return { connection, subscription }
+    } catch (error) {
+      await this.bounded('close the connection', connection.close())
+      throw error
+    } finally {
+      this.connecting = undefined
+    }
+  }
+
+  /** WRK-092. */
+  private async pauseWhenFrequent(cause: Error | undefined): Promise<void> {
+    const { clock, logger } = this.options
+    const now = clock.monotonic()
+    this.restarts.push(now)
+    while ((this.restarts[0] ?? now) < now - 1000) this.restarts.shift()
+    if (this.restarts.length <= mostRestartsPerSecond) return
+    logger.fatal({ err: cause }, `Frequent restarts detected: ${this.restarts.length} within a second`)
+    await pause(clock, 1000, this.stopping.signal)
+  }
+
+  /** Waits for `act`, but not longer than 5 s or until `deadline`; never rejects. */
+  private async bounded(
+    what: string,
+    act: Promise<void>,
+    deadline = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
+    const { clock, logger } = this.options
+    const ms = Math.max(0, Math.min(closeTimeoutMs, deadline - clock.now()))
+    let cancel: () => void = () => {}
+    const bound = new Promise<'late'>((resolve) => {
+      cancel = clock.after(ms, () => resolve('late'))
+    })
+    const ended = act.then(
+      () => 'done' as const,
+      (error: unknown) => logger.warn({ err: error }, `Could not ${what}.`),
+    )
+    if ((await Promise.race([ended, bound])) === 'late') logger.warn({}, `Could not ${what} within ${ms} ms.`)
+    cancel()
+  }
+}
