@@ -227,6 +227,11 @@ export class DateTime extends Date {
     this.#text = typeof from === 'string' && PORTABLE.test(from) ? from : formatIsoDateTime(parts)
   }
 
+  /** A `Date` as an aware datetime in UTC. Throws `EncodeError` for an invalid one. */
+  static fromDate(value: Date): DateTime {
+    return new DateTime(checked(() => epochMsToParts(value.getTime(), 0)))
+  }
+
   /** 0 to 999999. */
   get microsecond(): number {
     if (this.getTime() === this.#epochMs) return this.#microsecond
@@ -304,6 +309,9 @@ export class Tuple<T = unknown> extends Array<T> {
   }
 }
 
+/** A Python `frozenset`; JavaScript's `Set` is Python's `set`. */
+export class FrozenSet<T = unknown> extends Set<T> {}
+
 /** Marks a number as a float for Python. */
 export function float(value: number): Float {
   return new Float(value)
@@ -332,7 +340,7 @@ export function time(from: string | (Partial<IsoTime> & Pick<IsoTime, 'hour'>)):
 /** A Python `datetime`; a `Date` becomes an aware one in UTC. Throws `EncodeError`. */
 export function datetime(from: string | IsoDateTime | Date): DateTime {
   if (from instanceof DateTime) return new DateTime(from.iso)
-  return new DateTime(from instanceof Date ? checked(() => epochMsToParts(from.getTime(), 0)) : from)
+  return from instanceof Date ? DateTime.fromDate(from) : new DateTime(from)
 }
 
 /** A Python tuple of the arguments. */
