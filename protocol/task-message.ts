@@ -268,6 +268,11 @@ function readBody(payload: unknown, task: string): TaskBody {
     : readBodyTriple(payload, task)
 }
 
+/** Decompresses and decodes any message's body. Throws `DecodeError`, `ContentRefusedError`, `SizeLimitError`. */
+export function openEnvelope(envelope: Envelope, policy: BodyPolicy): unknown {
+  return openBody(bodyOf(envelope), policy)
+}
+
 function bodyOf(envelope: Envelope): TaskMessage['body'] {
   const { body, contentType, contentEncoding, headers } = envelope
   const compression = Object.hasOwn(headers, 'compression') ? headers['compression'] : undefined
