@@ -660,7 +660,12 @@ type InputOf<S> = S extends Setting<unknown, infer Input> ? Input : never
 export type SettingKey = Camel<SettingName>
 
 /** All settings of an app, read and checked (`config.ts`); frozen. */
-export type Settings = { readonly [Name in SettingName as Camel<Name>]: ValueOf<Table[Name]> }
+export type Settings = { readonly [Name in SettingName as Camel<Name>]: ValueOf<Table[Name]> } & {
+  /** `task_default_queue` when not set. */
+  readonly taskDefaultExchange: string
+  /** `task_default_queue` when not set. */
+  readonly taskDefaultRoutingKey: string
+}
 
 /** What a user may give: any of the settings, with undefined for "not given". */
 export type SettingsInput = {
@@ -695,13 +700,6 @@ export function settingRow(name: SettingName): Setting<unknown, unknown> {
 /** Spellings of Celery 3 for a setting: `CELERY_ACKS_LATE`. None for a name that Celery does not declare. */
 export function oldNames(name: SettingName): readonly string[] {
   return Object.hasOwn(settingsTable, name) ? (settingRow(name).old ?? [name.toUpperCase()]) : []
-}
-
-/** The default of every setting; a fresh object with camelCase keys. */
-export function defaultSettings(): Settings {
-  return Object.fromEntries(
-    settingNames.map((name) => [camelCase(name), settingRow(name).default]),
-  ) as Settings
 }
 
 /** A variable of the environment that Celery's worker reads and that is not a setting (surface CFG-008). */
