@@ -1,5 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import type { Unreadable } from './transport.js'
+import type { Exchange, Unreadable } from './transport.js'
 
 /**
  * What a broker without AMQP must offer; `VirtualConnection` makes a `Connection` of it.
@@ -23,10 +23,12 @@ export interface QueueStore {
     /** Milliseconds between renewals. */
     readonly intervalMs: number
   }
-  bind(exchange: string, binding: StoredBinding): Promise<void>
+  /** Idempotent. `type` is for stores whose fanout is a subscription (Redis). */
+  bind(exchange: string, binding: StoredBinding, type: Exchange['type']): Promise<void>
   bindings(exchange: string): Promise<readonly StoredBinding[]>
   length(queue: string): Promise<number>
   purge(queue: string): Promise<number>
+  /** Removes what waits in the queue, and its bindings. */
   remove(queue: string): Promise<void>
   /** Present when the broker can broadcast itself (Redis pub/sub); otherwise fanout copies to each bound queue. */
   broadcast?(exchange: string, routingKey: string, envelope: Envelope): Promise<void>

@@ -1,0 +1,149 @@
+/**
+ * What one connection holds, and the way it gives it back.
+ *
+ * Rule 1: a message is settled once. The second settling, and any after the connection ended, is a `DeliveryLostError`.
+ * Rule 2: settlings of one tick share a call to the store for each kind; calls never overlap, so their order stays.
+ * Rule 3: a store that cannot settle is lost: the message's fate is unknown, and the connection dies whole.
+ */
+import { DeliveryLostError } from '../errors.js'
+import type { Claimed, QueueStore, Settling } from './queue-store.js'
+import type { Delivery } from './transport.js'
+
+interface Pending {
+  readonly claimed: Claimed
+  readonly how: Settling
+  readonly free: () => void
+  resolve(): void
+  reject(error: Error): void
+}
+
+const settlings: readonly Settling[] = ['ack', 'drop', 'requeue', 'return']
+
+/** The unsettled deliveries of one connection, oldest first. */
+export class HeldMessages {
+  readonly #store: QueueStore
+  readonly #onFailure: (cause: Error) => void
+  readonly #held = new Map<Claimed, () => void>()
+  #pending: Pending[] = []
+  #flushing: Promise<void> | undefined
+  #ended: { readonly cause: Error | undefined } | undefined
+
+  /** `onFailure` is told when the store could not settle. */
+  constructor(store: QueueStore, onFailure: (cause: Error) => void) {
+    this.#store = store
+    this.#onFailure = onFailure
+  }
+
+  /** Takes charge of a claimed message; `free` is called once it is settled or lost. */
+  hold(claimed: Claimed, free: () => void = () => {}): Delivery {
+    this.#held.set(claimed, free)
+    return deliveryOf(claimed, (how) => this.#settle(claimed, how))
+  }
+
+  /** What is held now, in the order it was handed over. */
+  list(): readonly Claimed[] {
+    return [...this.#held.keys()]
+  }
+
+  /** Resolves when every settling asked for so far has been answered. */
+  async flushed(): Promise<void> {
+    while (this.#flushing !== undefined) await this.#flushing
+  }
+
+  /** Ends all: what consumers still hold goes back to the broker in its order. Later settlings are refused. */
+  async returnAll(): Promise<void> {
+    await this.flushed()
+    const held = this.list()
+    this.end(undefined)
+    if (held.length > 0) await this.#store.settle(held, 'return')
+  }
+
+  /** Ends all without the broker's help: every delivery is lost. */
+  end(cause: Error | undefined): void {
+    this.#ended ??= { cause }
+    const frees = [...this.#held.values()]
+    const pending = this.#pending
+    this.#held.clear()
+    this.#pending = []
+    for (const free of frees) free()
+    for (const { claimed, free, reject } of pending) {
+      free()
+      reject(this.#lost(claimed))
+    }
+  }
+
+  #settle(claimed: Claimed, how: Settling): Promise<void> {
+    const free = this.#held.get(claimed)
+    if (free === undefined) return Promise.reject(this.#lost(claimed))
+    this.#held.delete(claimed)
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ claimed, how, free, resolve, reject })
+      this.#flushing ??= this.#flush().finally(() => {
+        this.#flushing = undefined
+      })
+    })
+  }
+
+  async #flush(): Promise<void> {
+    // One turn of the event loop gathers what many finished tasks settle at the same time.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.#pending.length > 0) {
+      const batch = this.#pending
+      this.#pending = []
+      for (const how of settlings) {
+        const group = batch.filter((pending) => pending.how === how)
+        if (group.length > 0) await this.#settleGroup(group, how)
+      }
+    }
+  }
+
+  async #settleGroup(group: readonly Pending[], how: Settling): Promise<void> {
+    try {
+      const messages = group.map((pending) => pending.claimed)
+      const lost = new Set(await this.#store.settle(messages, how))
+      for (const { claimed, free, resolve, reject } of group) {
+        free()
+        if (lost.has(claimed)) reject(this.#lost(claimed))
+        else resolve()
+      }
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error))
+      for (const { claimed, free, reject } of group) {
+        free()
+        reject(this.#lost(claimed, cause))
+      }
+      this.#onFailure(cause)
+    }
+  }
+
+  #lost(claimed: Claimed, cause: Error | undefined = this.#ended?.cause): DeliveryLostError {
+    const what = `a delivery from queue '${claimed.queue}'`
+    const why =
+      cause !== undefined
+        ? 'its connection was lost'
+        : this.#ended !== undefined
+          ? 'its connection was closed'
+          : 'it was settled before, or its claim went to another consumer'
+    return new DeliveryLostError(
+      `${what} can no longer be settled: ${why}. The broker may deliver it again.`,
+      cause === undefined ? {} : { cause },
+    )
+  }
+}
+
+/** A delivery that was gone from the broker when it was handed over: settling it does nothing. */
+export function settledDelivery(claimed: Claimed): Delivery {
+  return deliveryOf(claimed, () => Promise.resolve())
+}
+
+function deliveryOf(claimed: Claimed, settle: (how: Settling) => Promise<void>): Delivery {
+  return {
+    envelope: claimed.envelope,
+    queue: claimed.queue,
+    address: { exchange: claimed.exchange, routingKey: claimed.routingKey },
+    redelivered: claimed.redelivered,
+    ack: () => settle('ack'),
+    reject: ({ requeue }) => settle(requeue ? 'requeue' : 'drop'),
+    release: () => settle('return'),
+  }
+}

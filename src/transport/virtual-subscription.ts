@@ -1,0 +1,147 @@
+/**
+ * One consumer over a `QueueStore`: claims as much as its window allows, hands it over, waits for room.
+ *
+ * Rule 1: never more than `prefetch` unsettled deliveries over all its queues (surface WRK-021); 0 means no limit.
+ * Rule 2: it waits for an event (room, another window, another set of queues, a message), never in a polling loop.
+ * Rule 3: what arrives after its queue or the whole subscription was cancelled goes back to the front of its queue.
+ */
+import type { Logger } from '../logger.js'
+import { type HeldMessages, settledDelivery } from './held-messages.js'
+import type { Claimed, QueueStore } from './queue-store.js'
+import type { ConsumeOptions, Subscription } from './transport.js'
+
+/** Most messages claimed in one call: bounds the work lost to a crash and the time one call blocks. */
+const largestClaim = 64
+
+/** What a subscription needs from its connection. */
+export interface SubscriptionHost {
+  readonly store: QueueStore
+  readonly held: HeldMessages
+  readonly logger: Logger
+  /** Told when the store failed a claim. */
+  onFailure(cause: Error): void
+  /** Told once when the subscription has ended. */
+  onEnded(subscription: VirtualSubscription): void
+}
+
+/** A `Subscription` made of claims. */
+export class VirtualSubscription implements Subscription {
+  readonly #host: SubscriptionHost
+  readonly #options: ConsumeOptions
+  readonly #queues: Set<string>
+  readonly #running: Promise<void>
+  #prefetch: number
+  #outstanding = 0
+  #cancelled = false
+  #claim: { readonly abort: AbortController; readonly max: number } | undefined
+  #wake: () => void = () => {}
+
+  /** Starts at once. */
+  constructor(queues: readonly string[], options: ConsumeOptions, host: SubscriptionHost) {
+    this.#host = host
+    this.#options = options
+    this.#queues = new Set(queues)
+    this.#prefetch = options.prefetch
+    this.#running = this.#run()
+  }
+
+  async setPrefetch(count: number): Promise<void> {
+    this.#prefetch = count
+    // A wider window is used by the next claim; a narrower one must stop a claim that was allowed more.
+    if (this.#claim !== undefined && this.#claim.max > this.#room()) this.#claim.abort.abort()
+    this.#wake()
+  }
+
+  async addQueue(queue: string): Promise<void> {
+    this.#queues.add(queue)
+    this.#changed()
+  }
+
+  async cancelQueue(queue: string): Promise<void> {
+    if (this.#queues.delete(queue)) this.#changed()
+  }
+
+  async cancel(): Promise<void> {
+    this.#cancelled = true
+    this.#changed()
+    await this.#running
+  }
+
+  /** Passes on a report about a message of one of this consumer's queues. */
+  reportsUnreadable(queue: string): NonNullable<ConsumeOptions['onUnreadable']> | undefined {
+    const { onUnreadable } = this.#options
+    return this.#queues.has(queue) && onUnreadable !== undefined
+      ? (report) => onUnreadable.call(this.#options, report)
+      : undefined
+  }
+
+  #changed(): void {
+    this.#claim?.abort.abort()
+    this.#wake()
+  }
+
+  #room(): number {
+    if (this.#queues.size === 0) return 0
+    if (this.#options.noAck || this.#prefetch <= 0) return largestClaim
+    return Math.max(0, Math.min(largestClaim, this.#prefetch - this.#outstanding))
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#cancelled) {
+        const max = this.#room()
+        if (max === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
+        else await this.#claimAndDeliver(max)
+      }
+    } catch (error) {
+      this.#host.onFailure(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      this.#host.onEnded(this)
+    }
+  }
+
+  async #claimAndDeliver(max: number): Promise<void> {
+    const abort = new AbortController()
+    this.#claim = { abort, max }
+    const claimed = await this.#host.store
+      .claim([...this.#queues], max, abort.signal)
+      .finally(() => (this.#claim = undefined))
+    if (claimed.length === 0) return
+    const unwanted = claimed.filter((message) => !this.#wants(message))
+    if (unwanted.length > 0) await this.#host.store.settle(unwanted, 'return')
+    if (unwanted.length < claimed.length) await this.#deliver(claimed.filter((m) => !unwanted.includes(m)))
+    // A store that always has messages must not starve timers and sockets.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  async #deliver(messages: readonly Claimed[]): Promise<void> {
+    if (!this.#options.noAck) {
+      this.#outstanding += messages.length
+      this.#handOver(messages.map((message) => this.#host.held.hold(message, () => this.#freed())))
+      return
+    }
+    const lost = new Set(await this.#host.store.settle(messages, 'ack'))
+    this.#handOver(messages.filter((message) => !lost.has(message)).map(settledDelivery))
+  }
+
+  #handOver(deliveries: Parameters<ConsumeOptions['onDeliveries']>[0]): void {
+    if (deliveries.length === 0) return
+    try {
+      this.#options.onDeliveries(deliveries)
+    } catch (error) {
+      this.#host.logger.error(
+        { err: error },
+        'a consumer threw while it took deliveries; they stay unsettled',
+      )
+    }
+  }
+
+  #freed(): void {
+    this.#outstanding -= 1
+    this.#wake()
+  }
+
+  #wants(message: Claimed): boolean {
+    return !this.#cancelled && this.#queues.has(message.queue)
+  }
+}
