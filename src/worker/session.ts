@@ -38,8 +38,8 @@ export interface SessionOptions {
   readonly queues: readonly string[]
   /** Makes the receiving end of a new connection; `setPrefetch` waits until the subscription is there. */
   receive(setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver
-  /** Consuming has started, again after a loss. */
-  onReady(isRestart: boolean): void
+  /** Removes what waits in the queues before the first consuming. */
+  readonly purge: boolean
   /** The connection is gone, and everything that came from it. */
   onLoss(cause: Error | undefined): void
   /** The session has given up; it has stopped by itself. */
@@ -133,13 +133,6 @@ export class Session {
     await this.open?.subscription.cancelQueue(queue)
   }
 
-  /** Removes what waits in the queues; returns how many messages. */
-  async purge(): Promise<number> {
-    let count = 0
-    for (const queue of this.consumed) count += (await this.open?.connection.purge(queue)) ?? 0
-    return count
-  }
-
   private async run(first: Open): Promise<void> {
     const { options } = this
     const { signal } = this.stopping
@@ -176,7 +169,6 @@ export class Session {
         const open = await this.tryOnce(broker, isRestart)
         this.open = open
         logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
-        this.options.onReady(isRestart)
         return open
       } catch (error) {
         signal.throwIfAborted()
@@ -215,6 +207,7 @@ export class Session {
     try {
       const queues = this.queues
       await connection.declare(this.options.topology(queues))
+      if (this.options.purge && !isRestart) await this.purge(connection, queues)
       // A delivery may change the prefetch count before `consume` has resolved.
       let found: (subscription: Subscription) => void = () => {}
       const ready = new Promise<Subscription>((resolve) => {
@@ -231,6 +224,16 @@ export class Session {
     } finally {
       this.connecting = undefined
     }
+  }
+
+  private async purge(connection: Connection, queues: readonly string[]): Promise<void> {
+    let count = 0
+    for (const queue of queues) count += await connection.purge(queue)
+    if (count === 0) return
+    this.options.logger.info(
+      { count },
+      `purge: Erased ${count} message${count === 1 ? '' : 's'} from the queue.`,
+    )
   }
 
   /** WRK-092. */

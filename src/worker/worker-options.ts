@@ -1,0 +1,78 @@
+import type { Logger } from '../logger.js'
+import type { Pool } from '../pool/pool.js'
+import type { Service } from '../service.js'
+import type { Transport } from '../transport/transport.js'
+
+/** How a worker differs from its app's settings (the flags of `celery worker`). Times are seconds. */
+export interface WorkerOptions {
+  /** Consume from exactly these (`-Q`); default all declared queues (surface WRK-012, WRK-013). */
+  readonly queues?: readonly string[]
+  /** Consume from all but these (`-X`), after `queues` (WRK-014). */
+  readonly excludeQueues?: readonly string[]
+  /** Tasks that run at once (`-c`); default `workerConcurrency`, else the number of processors. */
+  readonly concurrency?: number
+  /** Node name (`-n`) with Celery's abbreviations; default `celery@<machine>` (WRK-007). */
+  readonly hostname?: string
+  /** Deliveries held per slot; default `workerPrefetchMultiplier` (4); 0 means no limit (WRK-018). */
+  readonly prefetchMultiplier?: number
+  /** Removes what waits in the queues before consuming (`--purge`). */
+  readonly purge?: boolean
+  /** Hard limit of tasks that have none (`--time-limit`). */
+  readonly timeLimit?: number
+  /** Soft limit of tasks that have none (`--soft-time-limit`). */
+  readonly softTimeLimit?: number
+  /** Ignores every rate limit; default `workerDisableRateLimits` (WRK-048). */
+  readonly disableRateLimits?: boolean
+  /** Parts of your own, started last in this order and stopped first in the reverse. */
+  readonly services?: readonly Service[]
+  /** Where tasks run; default this event loop. */
+  readonly pool?: Pool
+  /** Default the app's. */
+  readonly logger?: Logger
+  /** Finds the transport of a broker URL; default by its scheme. */
+  readonly openTransport?: (url: string) => Transport
+}
+
+/** How to stop. */
+export interface StopOptions {
+  /**
+   * `warm` lets running tasks finish, `soft` for `worker_soft_shutdown_timeout` seconds, `cold` puts them back at
+   * once. Default `warm`.
+   */
+  readonly how?: Shutdown
+  /** Milliseconds after which a warm stop turns cold; default none. */
+  readonly timeoutMs?: number
+}
+
+/** Kinds of shutdown, colder to the right. */
+export type Shutdown = 'warm' | 'soft' | 'cold'
+
+/** How a worker ended. */
+export interface WorkerExit {
+  /** 0 after a warm stop, 1 after a cold one or when the worker gave up (surface WRK-085). */
+  readonly code: 0 | 1
+  readonly reason: 'stopped' | 'gave up'
+  /** What made it give up. */
+  readonly error: Error | undefined
+}
+
+/** What a start banner shows (surface WRK-102). */
+export interface Banner {
+  readonly hostname: string
+  /** The app's name. */
+  readonly app: string
+  /** Broker URL without password. */
+  readonly transport: string
+  /** Result store URL without password; `disabled://` when there is none. */
+  readonly results: string
+  readonly concurrency: number
+  readonly pool: string
+  readonly queues: readonly {
+    readonly name: string
+    readonly exchange: string
+    readonly exchangeType: string
+    readonly routingKey: string
+  }[]
+  /** Sorted names, builtins included. */
+  readonly tasks: readonly string[]
+}

@@ -1,0 +1,464 @@
+/**
+ * The worker: what starts, what stops, and in what order (`celery/worker/worker.py`, `apps/worker.py`).
+ *
+ * Rule 1: boot and shutdown are lines of code, below, not a computed order.
+ * Rule 2: a shutdown is quiet, drain, close. What has not started goes back to the broker at once; the pool is drained
+ * before the connection closes; and it is the ledger that must be empty, for a task is acknowledged after it has ended.
+ * Rule 3: a worker starts once. `stop` is safe at any time, any number of times, and a colder shutdown overtakes a
+ * warmer one. Rule 4: after `stopped` nothing of it is left: no timer, no socket, no promise.
+ */
+import { availableParallelism, hostname as machineName } from 'node:os'
+import { topologyOf, workerDirectQueue } from '../app/queues.js'
+import { failoverUrls, redactUrl } from '../broker-url.js'
+import { type Clock, pause } from '../clock.js'
+import { ConfigError } from '../errors.js'
+import { spreadParentFailure } from '../execution/follow-up.js'
+import { SuccessSet } from '../execution/success-set.js'
+import type { Logger } from '../logger.js'
+import { AsyncPool } from '../pool/async.js'
+import type { Pool } from '../pool/pool.js'
+import type { Deadline, Service } from '../service.js'
+import { openTransport } from '../transport/open.js'
+import type { Unreadable } from '../transport/transport.js'
+import type { AdmissionRules } from './admission.js'
+import { Consumer } from './consumer.js'
+import { Dispatcher } from './dispatcher.js'
+import { Endings } from './endings.js'
+import { Errands } from './errands.js'
+import { Ledger } from './ledger.js'
+import { nodeName } from './node-name.js'
+import { Prefetch } from './prefetch.js'
+import { Refusals } from './refusals.js'
+import { Revocations } from './revocations.js'
+import { type Broker, type Receiver, Session } from './session.js'
+import { Throttle } from './throttle.js'
+import { Timer } from './timer.js'
+import type { WorkerApp } from './worker-app.js'
+import type { Banner, Shutdown, StopOptions, WorkerExit, WorkerOptions } from './worker-options.js'
+
+/** Cancelled tasks settle within this, or the connection's close gives them back. */
+const cancelTimeoutMs = 10_000
+
+/** Runs the tasks of an app: `const worker = new Worker(app, { concurrency: 10 }); await worker.start()`. */
+export class Worker {
+  readonly name = 'worker'
+  /** Node name, `celery@host`. */
+  readonly hostname: string
+  readonly concurrency: number
+  /** What this worker holds. */
+  readonly ledger: Ledger
+  /** Settles once the worker has stopped; never rejects. */
+  readonly stopped: Promise<WorkerExit>
+  private readonly app: WorkerApp
+  private readonly options: WorkerOptions
+  private readonly clock: Clock
+  private readonly logger: Logger
+  private readonly errands: Errands
+  private readonly timer: Timer
+  private readonly throttle: Throttle
+  private readonly revocations: Revocations
+  private readonly rules: AdmissionRules
+  private readonly pool: Pool
+  private readonly dispatcher: Dispatcher
+  private readonly refusals: Refusals
+  private readonly session: Session
+  private readonly desk: ConstructorParameters<typeof Consumer>[0]['desk']
+  private consumer: Consumer | undefined
+  private prefetch: Prefetch | undefined
+  private starting: Promise<void> | undefined
+  private shutdownKind: Shutdown | undefined
+  /** Aborts when running tasks are not waited for any longer. */
+  private readonly cold = new AbortController()
+  private readonly started: Service[] = []
+  private startedAt: number | undefined
+  private failure: Error | undefined
+  private finished: WorkerExit | undefined
+  private tellStopped: (exit: WorkerExit) => void = () => {}
+
+  /** Throws `ConfigError` for queues or names that cannot be. Nothing is opened yet. */
+  constructor(app: WorkerApp, options: WorkerOptions = {}) {
+    const { conf, clock } = app
+    this.app = app
+    this.options = options
+    this.clock = clock
+    this.logger = options.logger ?? app.logger
+    this.hostname = nodeName(options.hostname, machineName())
+    this.concurrency = checkedConcurrency(
+      options.concurrency ?? conf.workerConcurrency ?? availableParallelism(),
+    )
+    this.stopped = new Promise((resolve) => {
+      this.tellStopped = resolve
+    })
+    this.errands = new Errands(this.logger)
+    this.ledger = new Ledger(clock)
+    this.timer = new Timer(clock)
+    this.revocations = new Revocations(clock)
+    const successes = new SuccessSet(clock)
+    this.pool = options.pool ?? new AsyncPool({ host: app, size: this.concurrency, successes })
+    this.rules = {
+      knows: (task) => app.task(task) !== undefined,
+      isRevoked: (candidate) => this.revocations.covers(candidate),
+      isThrottled: (task) => this.throttle.isThrottled(task),
+    }
+    this.dispatcher = new Dispatcher({ pool: this.pool, clock, logger: this.logger, rules: this.rules })
+    this.throttle = new Throttle(clock, this.timer, (request) => this.dispatcher.push(request))
+    const endings = new Endings(app, this.logger, (request, task, error) =>
+      spreadParentFailure(request, task, error, app),
+    )
+    this.refusals = new Refusals({
+      host: app,
+      endings,
+      errands: this.errands,
+      logger: this.logger,
+      sender: this,
+    })
+    this.desk = {
+      host: app,
+      clock,
+      logger: this.logger,
+      errands: this.errands,
+      endings,
+      nodeName: this.hostname,
+      successes,
+      timeLimit: options.timeLimit ?? conf.taskTimeLimit ?? undefined,
+      softTimeLimit: options.softTimeLimit ?? conf.taskSoftTimeLimit ?? undefined,
+      onAccepted: (request) => this.ledger.countStart(request.name),
+      onAcknowledged: () => this.consumer?.onAcknowledged(),
+      onSettled: (request) => this.ledger.delete(request),
+    }
+    this.selectQueues()
+    this.session = this.makeSession()
+  }
+
+  /**
+   * Resolves when the worker consumes. Rejects with `BrokerUnavailableError` when the broker cannot be had and the
+   * settings say to give up, or when it is stopped meanwhile; the worker has stopped by then.
+   */
+  start(): Promise<void> {
+    this.starting ??= this.boot()
+    return this.starting
+  }
+
+  private async boot(): Promise<void> {
+    if (this.shutdownKind !== undefined) {
+      throw new ConfigError('A worker that was stopped cannot start again: make a new one.')
+    }
+    const { signals, conf } = this.app
+    try {
+      await signals.celerydInit.send(this.hostname, { instance: this, conf, options: this.options })
+      await signals.workerInit.send(this, {})
+      await signals.celerydAfterSetup.send(this.hostname, { instance: this, conf })
+      this.setRateLimits()
+      await this.startPart(this.pool)
+      if (this.shutdownKind === undefined) await this.session.start()
+      for (const service of this.options.services ?? []) await this.startPart(service)
+    } catch (error) {
+      if (this.shutdownKind === undefined) this.giveUp(error)
+      await this.stopped
+      throw error
+    }
+    if (this.shutdownKind !== undefined) {
+      await this.stopped
+      return
+    }
+    this.startedAt = this.clock.now()
+    await signals.workerReady.send(this, {})
+    this.logger.info({ hostname: this.hostname }, `${this.hostname} ready.`)
+  }
+
+  private async startPart(part: Service): Promise<void> {
+    if (this.shutdownKind !== undefined) return
+    this.started.push(part)
+    await part.start()
+  }
+
+  /**
+   * Stops and resolves when nothing is left running. `warm` waits for running tasks without limit, `soft` for
+   * `worker_soft_shutdown_timeout` seconds, `cold` puts them back at once. Asked again with a colder kind, it does
+   * that instead (surface WRK-071 to WRK-079).
+   */
+  async shutdown(how: Shutdown): Promise<void> {
+    if (this.shutdownKind === undefined) {
+      this.shutdownKind = how
+      if (how === 'cold') this.cold.abort()
+      void this.shutDown()
+    } else if (how !== 'warm') {
+      // During a warm or a soft wait, quit means now (WRK-076).
+      const hasSoftWait = how === 'soft' && this.shutdownKind === 'warm' && this.softWaitMs() > 0
+      this.shutdownKind = how
+      if (hasSoftWait) this.errands.run('The soft shutdown', this.goColdAfterSoftWait())
+      else this.cold.abort()
+    }
+    await this.stopped
+  }
+
+  /**
+   * Stops the worker: by default warm, without limit. A number is the moment (epoch milliseconds) at which a warm
+   * stop turns cold, as a `Service` is stopped. Resolves when nothing is left running.
+   */
+  async stop(options: StopOptions | Deadline = {}): Promise<void> {
+    const { how, timeoutMs } =
+      typeof options === 'number'
+        ? { how: 'warm' as const, timeoutMs: options - this.clock.now() }
+        : { how: options.how ?? 'warm', timeoutMs: options.timeoutMs }
+    const isBounded = timeoutMs !== undefined && Number.isFinite(timeoutMs)
+    const cancel = isBounded ? this.clock.after(Math.max(0, timeoutMs), () => this.cold.abort()) : undefined
+    await this.shutdown(how)
+    cancel?.()
+  }
+
+  /** A warm stop. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  private async shutDown(): Promise<void> {
+    const { signals } = this.app
+    for (const service of [...this.started].reverse()) {
+      if (service !== this.pool) await this.stopPart(service)
+    }
+    // Quiet: nothing new, and what has not started goes back at once, for others to run.
+    this.consumer?.quiet()
+    this.dispatcher.pause()
+    await this.session.quiet()
+    this.consumer?.returnAll()
+    this.throttle.clear()
+    this.dispatcher.clear()
+    // Drain.
+    if (this.shutdownKind === 'soft') await this.goColdAfterSoftWait()
+    await this.ledger.whenEmpty(Number.POSITIVE_INFINITY, this.cold.signal)
+    for (const request of this.ledger.active()) request.cancel('shutdown')
+    await this.ledger.whenEmpty(this.clock.now() + cancelTimeoutMs)
+    await this.stopPart(this.pool)
+    // Close: the broker takes back what was not settled, if anything.
+    await this.session.stop(Number.POSITIVE_INFINITY)
+    this.consumer?.forgetWaits()
+    this.timer.clear()
+    await this.errands.settled()
+    if (!this.cold.signal.aborted) await signals.workerShutdown.send(this, {})
+    this.finished = this.exit()
+    this.tellStopped(this.finished)
+  }
+
+  private async stopPart(part: Service): Promise<void> {
+    try {
+      await part.stop(this.cold.signal.aborted ? this.clock.now() : Number.POSITIVE_INFINITY)
+    } catch (error) {
+      this.logger.error({ err: error }, `The service ${part.name} did not stop as it should.`)
+    }
+  }
+
+  /**
+   * WRK-075. Celery sleeps the whole time; with nothing running that waits for nothing, so we end early then, unless
+   * `worker_enable_soft_shutdown_on_idle` asks for the wait.
+   */
+  private async goColdAfterSoftWait(): Promise<void> {
+    const { conf } = this.app
+    const isIdle = this.ledger.active().length === 0
+    const ms = this.softWaitMs()
+    if (ms > 0 && (!isIdle || conf.workerEnableSoftShutdownOnIdle)) {
+      this.logger.warn({}, `Initiating Soft Shutdown, terminating in ${ms / 1000} seconds`)
+      if (conf.workerEnableSoftShutdownOnIdle) {
+        await pause(this.clock, ms, this.cold.signal).catch(() => undefined)
+      } else await this.ledger.whenEmpty(this.clock.now() + ms, this.cold.signal)
+    }
+    this.cold.abort()
+  }
+
+  private softWaitMs(): number {
+    return (this.app.conf.workerSoftShutdownTimeout ?? 0) * 1000
+  }
+
+  private giveUp(error: unknown): void {
+    this.failure = error instanceof Error ? error : new Error(String(error))
+    this.logger.fatal({ err: error }, `Unrecoverable error: ${this.failure.message}`)
+    void this.shutdown('warm')
+  }
+
+  private exit(): WorkerExit {
+    const code = this.failure !== undefined || this.cold.signal.aborted ? 1 : 0
+    return { code, reason: this.failure === undefined ? 'stopped' : 'gave up', error: this.failure }
+  }
+
+  /** 0 after a warm stop, 1 after a cold one or when it gave up; undefined while it runs (surface WRK-085). */
+  get exitCode(): 0 | 1 | undefined {
+    return this.finished?.code
+  }
+
+  /**
+   * Revokes a task: it is dropped with REVOKED when its turn comes; with `terminate` it is stopped also when it runs.
+   * True when this worker holds it.
+   */
+  revoke(
+    id: string,
+    options: { readonly terminate?: boolean; readonly signal?: NodeJS.Signals } = {},
+  ): boolean {
+    this.revocations.ids.add(id)
+    const held = this.ledger.find(id)
+    if (options.terminate) held?.terminate(options.signal ?? 'SIGTERM')
+    return held !== undefined
+  }
+
+  /** Sets the rate limit of a task in this worker, `'10/m'` or null for none (surface WRK-045). */
+  rateLimit(task: string, rate: string | number | null): void {
+    if (!this.ignoresRateLimits) this.throttle.setRate(task, rate)
+  }
+
+  /** Consumes from one more queue, until the worker ends (WRK-017). */
+  async addQueue(name: string): Promise<void> {
+    const queue = this.app.queues.selectAdd(name)
+    await this.session.addQueue(queue.name)
+  }
+
+  /** Consumes no more from a queue (WRK-017). */
+  async cancelQueue(name: string): Promise<void> {
+    this.app.queues.unselect(name)
+    await this.session.cancelQueue(name)
+  }
+
+  /** What to show at the start. */
+  banner(): Banner {
+    const { app } = this
+    return {
+      hostname: this.hostname,
+      app: app.main,
+      transport: redactUrl(this.urls().join(';')),
+      results: app.backend.displayUrl,
+      concurrency: this.concurrency,
+      pool: this.pool.name,
+      queues: this.session.queues.map((name) => {
+        const queue = app.queues.get(name)
+        const { exchange, routingKey } = queue
+        return { name, exchange: exchange.name, exchangeType: exchange.type, routingKey }
+      }),
+      tasks: [...app.tasks.names()].sort(),
+    }
+  }
+
+  /** What `inspect stats` shows (surface CTL-033). */
+  info(): Readonly<Record<string, unknown>> {
+    return {
+      total: Object.fromEntries(this.ledger.totals),
+      uptime: this.startedAt === undefined ? 0 : Math.round((this.clock.now() - this.startedAt) / 1000),
+      prefetch_count: this.prefetch?.value ?? 0,
+      pool: this.pool.info?.() ?? {},
+    }
+  }
+
+  private selectQueues(): void {
+    const { queues, conf } = this.app
+    queues.select(this.options.queues ?? [])
+    queues.deselect(this.options.excludeQueues ?? [])
+    if (conf.workerDirect) queues.selectAdd(workerDirectQueue(this.hostname))
+  }
+
+  private get ignoresRateLimits(): boolean {
+    return this.options.disableRateLimits ?? this.app.conf.workerDisableRateLimits
+  }
+
+  private setRateLimits(): void {
+    if (this.ignoresRateLimits) return
+    for (const name of this.app.tasks.names()) {
+      const rate = this.app.task(name)?.options.rateLimit
+      if (rate) this.throttle.setRate(name, rate)
+    }
+  }
+
+  private urls(): readonly string[] {
+    const { brokerReadUrl, brokerUrl } = this.app.conf
+    return failoverUrls(brokerReadUrl ?? brokerUrl ?? [])
+  }
+
+  private makeSession(): Session {
+    const { conf, queues, codec } = this.app
+    const accept = codec.accepting(conf.acceptContent)
+    const find = this.options.openTransport ?? openTransport
+    const brokers = this.urls().map((url): Broker => {
+      const transport = find(url)
+      const connect = (signal: AbortSignal) =>
+        transport.connect(url, {
+          transportOptions: conf.brokerTransportOptions ?? {},
+          timeoutMs: (conf.brokerConnectionTimeout ?? 4) * 1000,
+          signal,
+          clock: this.clock,
+          logger: this.logger,
+        })
+      return { displayUrl: redactUrl(url), connect }
+    })
+    const receive = (setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver => {
+      const prefetch = this.makePrefetch(setPrefetch, isRestart)
+      const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
+      const parts = { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger }
+      const consumer = new Consumer({ ...parts, codec, accept, prefetch, sender: this })
+      this.consumer = consumer
+      this.prefetch = prefetch
+      if (this.shutdownKind !== undefined) consumer.quiet()
+      return {
+        prefetch: prefetch.wireValue,
+        onDeliveries: (deliveries) => consumer.receive(deliveries),
+        onUnreadable: (report) => this.logUnreadable(report),
+      }
+    }
+    return new Session({
+      clock: this.clock,
+      logger: this.logger,
+      brokers,
+      policy: {
+        onStartup: conf.brokerConnectionRetryOnStartup ?? conf.brokerConnectionRetry,
+        afterLoss: conf.brokerConnectionRetry,
+        maxRetries: conf.brokerConnectionMaxRetries,
+      },
+      queues: [...queues.consumeFrom.keys()],
+      topology: (names) => topologyOf(names.map((name) => queues.get(name))),
+      purge: this.options.purge ?? false,
+      receive,
+      onLoss: () => this.onLoss(),
+      onGivenUp: (error) => this.giveUp(error),
+    })
+  }
+
+  private makePrefetch(apply: (count: number) => Promise<void>, isRestart: boolean): Prefetch {
+    const { conf } = this.app
+    const options = {
+      concurrency: this.concurrency,
+      multiplier: this.options.prefetchMultiplier ?? conf.workerPrefetchMultiplier,
+      etaTaskLimit: conf.workerEtaTaskLimit ?? undefined,
+      logger: this.logger,
+      apply,
+    }
+    const active = this.ledger.active().length
+    return new Prefetch(options, active, isRestart && conf.workerEnablePrefetchCountReduction)
+  }
+
+  /** What waited is the broker's again; what runs goes on, or is cancelled where the setting says so (WRK-089 to 091). */
+  private onLoss(): void {
+    this.consumer?.quiet()
+    this.throttle.clear()
+    this.dispatcher.clear()
+    const unstarted = this.ledger.in('received', 'waiting', 'throttled', 'reserved')
+    const running = this.ledger.active()
+    for (const request of [...unstarted, ...running]) request.loseConnection()
+    if (!this.app.conf.workerCancelLongRunningTasksOnConnectionLoss) return
+    for (const request of running.filter((one) => one.willBeRedelivered)) {
+      this.logger.warn(
+        { id: request.id },
+        `Task ${request.name}[${request.id}] cannot be acknowledged after a connection loss since late ` +
+          'acknowledgement is enabled for it.\nTerminating it instead.\n',
+      )
+      request.cancel('connection loss')
+    }
+  }
+
+  private logUnreadable(report: Unreadable): void {
+    this.logger.error(
+      { err: report.error, queue: report.queue, keptAt: report.keptAt },
+      `A message in ${report.queue} is not one (${report.error.message}); its ${report.bytes.length} bytes are kept ` +
+        `at ${report.keptAt}.`,
+    )
+  }
+}
+
+function checkedConcurrency(concurrency: number): number {
+  if (Number.isInteger(concurrency) && concurrency > 0) return concurrency
+  throw new ConfigError(`The concurrency of a worker is a whole number above 0, not ${String(concurrency)}.`)
+}
