@@ -5,6 +5,8 @@ import type { ResultBackend } from './backend.js'
 export interface ResultContext {
   readonly backend: ResultBackend
   readonly clock: Clock
+  /** Called before a result is read from the backend; the app warns of eager mode there (surface TST-007). */
+  beforeRead?(): void
   /** True while a task body runs in this async context (surface RES-046). */
   insideTask(): boolean
   /** Broadcasts a revoke; absent when there is no way to. */

@@ -1,0 +1,47 @@
+import type { AnyResult } from './any-result.js'
+import type { ResultBackend } from './backend.js'
+import type { ResultContext } from './result-context.js'
+import { ResultSet } from './result-set.js'
+
+/**
+ * The results of a group, under the group's id (`celery/result.py` GroupResult, surface RES-073, RES-074). Restoring is
+ * `restoreGroup(id, context)`.
+ */
+export class GroupResult extends ResultSet {
+  override readonly id: string
+  override readonly parent: AnyResult | undefined
+
+  constructor(
+    id: string,
+    results: Iterable<AnyResult>,
+    context: ResultContext,
+    options: { readonly parent?: AnyResult | undefined } = {},
+  ) {
+    super(results, context)
+    this.id = id
+    this.parent = options.parent
+  }
+
+  /** Keeps the group in the store, so that any process can restore it by its id. */
+  async save(backend: ResultBackend = this.context.backend): Promise<void> {
+    await backend.storeGroup(this.id, this.asTuple())
+  }
+
+  /** Deletes what `save` kept; the members' results stay. */
+  async delete(backend: ResultBackend = this.context.backend): Promise<void> {
+    await backend.forgetGroup(this.id)
+  }
+
+  /** By id, members and parent with another group; by id with a text. */
+  override equals(other: unknown): boolean {
+    if (!(other instanceof GroupResult)) return other === this.id
+    const isSameParent =
+      this.parent === undefined ? other.parent === undefined : this.parent.equals(other.parent)
+    return other.id === this.id && isSameParent && super.equals(other)
+  }
+
+  /** The id. */
+  override toString(): string {
+    return this.id
+  }
+}

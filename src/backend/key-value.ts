@@ -1,0 +1,292 @@
+/**
+ * What stores of keys and values share (`celery/backends/base.py` BaseKeyValueStoreBackend, wire-format 8.1, 8.2).
+ *
+ * Rule 1: a stored SUCCESS stays: whatever is stored after it is dropped (surface RES-005). The look and the write are
+ * two steps, as in Celery; within this backend they are one.
+ * Rule 2: writes of one task happen in the order in which they were asked for.
+ * Rule 3: a failure of the store is a `BackendUnavailableError`; with `alwaysRetry` recoverable ones are tried again.
+ */
+import { ContentRefusedError, DecodeError } from '../../protocol/errors.js'
+import {
+  decodeGroupMeta,
+  decodeResultMeta,
+  encodeGroupMeta,
+  encodeResultMeta,
+  groupKey,
+  type ResultEncoding,
+  type ResultMeta,
+  taskKey,
+} from '../../protocol/result-meta.js'
+import { exponentialDelayMs, jittered } from '../backoff.js'
+import { type Clock, pause, systemClock } from '../clock.js'
+import { BackendUnavailableError, CeleriacError, InvalidArgumentError } from '../errors.js'
+import { type Logger, silentLogger } from '../logger.js'
+import type { ResultBackend, WatchOptions } from './backend.js'
+import type { BackendOptions } from './backend-options.js'
+import type { KeyValueStore } from './key-value-store.js'
+import { ResultPoll } from './result-poll.js'
+
+/** Waits before each further look at a value that may be half-written: 0.4 s in all, far longer than any write takes. */
+const HALF_WRITTEN_LOOKS_MS = [5, 10, 25, 60, 100, 200]
+
+/** Results under keys. */
+export class KeyValueBackend implements ResultBackend {
+  readonly enabled = true
+  readonly kind: string
+  readonly persistent: boolean
+  readonly autoExpires: boolean
+  readonly push: boolean
+  readonly displayUrl: string
+  readonly #store: KeyValueStore
+  readonly #prefix: string
+  readonly #encoding: ResultEncoding
+  readonly #accept: readonly string[]
+  readonly #options: BackendOptions
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #poll: ResultPoll
+  readonly #writes = new Map<string, Promise<void>>()
+  readonly #closing = new AbortController()
+
+  /** Throws `EncodeError` for a serializer that the codec does not know. */
+  constructor(store: KeyValueStore, options: BackendOptions) {
+    this.#store = store
+    this.#options = options
+    this.kind = store.kind
+    this.persistent = store.persistent
+    this.autoExpires = store.autoExpires
+    this.push = store.push
+    this.displayUrl = store.displayUrl
+    this.#prefix = globalKeyPrefix(options.transportOptions)
+    this.#encoding = { codec: options.codec, serializer: options.serializer ?? 'json' }
+    this.#accept = options.accept ?? [this.#encoding.serializer]
+    options.codec.accepting([this.#encoding.serializer])
+    this.#clock = options.clock ?? systemClock()
+    this.#logger = options.logger ?? silentLogger
+    const taskPrefix = `${this.#prefix}celery-task-meta-`
+    this.#poll = new ResultPoll(
+      {
+        read: (ids) => this.#readMany(ids),
+        decode: (id, bytes) => this.#decodeTask(id, bytes),
+        listen: (changed) =>
+          store.onChange((key) => {
+            if (key.startsWith(taskPrefix)) changed(key.slice(taskPrefix.length))
+          }),
+      },
+      this.#clock,
+    )
+  }
+
+  /** How many watches are open; a test asks whether all were freed. */
+  get openWatches(): number {
+    return this.#poll.size
+  }
+
+  async store(meta: ResultMeta): Promise<void> {
+    const key = this.#taskKey(meta.taskId)
+    const result = hasTuple(meta.result) ? meta.result.asTuple() : meta.result
+    const bytes = encodeResultMeta({ ...meta, result }, this.#encoding)
+    await this.#inOrder(key, () =>
+      this.#attempt(`storing ${meta.state} of task ${meta.taskId}`, async () => {
+        if (await this.#isSuccess(key, meta.taskId)) return
+        await this.#store.set(key, bytes)
+      }),
+    )
+    this.#poll.hint(meta.taskId)
+  }
+
+  async fetch(taskId: string): Promise<ResultMeta | undefined> {
+    const key = this.#taskKey(taskId)
+    const bytes = await this.#attempt(`reading the result of task ${taskId}`, () => this.#store.get(key))
+    return bytes === undefined || bytes.length === 0 ? undefined : this.#decodeTask(taskId, bytes)
+  }
+
+  async fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>> {
+    const values = await this.#readMany([...new Set(taskIds)])
+    const metas = new Map<string, ResultMeta>()
+    for (const [id, bytes] of values) metas.set(id, await this.#decodeTask(id, bytes))
+    return metas
+  }
+
+  watch(taskIds: readonly string[], options: WatchOptions): AsyncGenerator<ResultMeta, void, undefined> {
+    for (const id of taskIds) this.#taskKey(id)
+    return this.#poll.watch(taskIds, options)
+  }
+
+  async forget(taskId: string): Promise<void> {
+    const key = this.#taskKey(taskId)
+    await this.#inOrder(key, () => this.#attempt(`forgetting task ${taskId}`, () => this.#store.delete(key)))
+  }
+
+  async storeGroup(groupId: string, tuple: unknown): Promise<void> {
+    const key = this.#groupKey(groupId)
+    const bytes = encodeGroupMeta(tuple, this.#encoding)
+    await this.#inOrder(key, () =>
+      this.#attempt(`saving group ${groupId}`, () => this.#store.set(key, bytes)),
+    )
+  }
+
+  async fetchGroup(groupId: string): Promise<unknown | undefined> {
+    const key = this.#groupKey(groupId)
+    const bytes = await this.#attempt(`reading group ${groupId}`, () => this.#store.get(key))
+    if (bytes === undefined || bytes.length === 0) return undefined
+    return this.#decode(key, bytes, (raw) => decodeGroupMeta(raw, this.#encoding))
+  }
+
+  async forgetGroup(groupId: string): Promise<void> {
+    const key = this.#groupKey(groupId)
+    await this.#inOrder(key, () => this.#attempt(`deleting group ${groupId}`, () => this.#store.delete(key)))
+  }
+
+  async cleanup(): Promise<number> {
+    const names = ['celery-task-meta-', 'celery-taskset-meta-', 'chord-unlock-']
+    const prefixes = names.map((name) => this.#prefix + name)
+    return this.#attempt('deleting expired results', () => this.#store.cleanup(prefixes))
+  }
+
+  /** Ends every wait and retry with `BackendUnavailableError`; writes under way finish. Safe twice. */
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return
+    const reason = new BackendUnavailableError(`The result backend ${this.displayUrl} was closed.`)
+    this.#closing.abort(reason)
+    this.#poll.end(reason)
+    await Promise.allSettled(this.#writes.values())
+    await this.#store.close()
+  }
+
+  #taskKey(taskId: string): string {
+    if (typeof taskId === 'string' && taskId !== '') return taskKey(taskId, this.#prefix)
+    throw new InvalidArgumentError(`A task id must not be empty: got ${JSON.stringify(taskId)}.`)
+  }
+
+  #groupKey(groupId: string): string {
+    if (typeof groupId === 'string' && groupId !== '') return groupKey(groupId, this.#prefix)
+    throw new InvalidArgumentError(`A group id must not be empty: got ${JSON.stringify(groupId)}.`)
+  }
+
+  async #readMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
+    const keys = taskIds.map((id) => this.#taskKey(id))
+    const values = await this.#attempt(`reading the results of ${keys.length} tasks`, () =>
+      this.#store.getMany(keys),
+    )
+    const found = new Map<string, Uint8Array>()
+    for (const [index, bytes] of values.entries()) {
+      const id = taskIds[index]
+      if (id !== undefined && bytes !== undefined && bytes.length > 0) found.set(id, bytes)
+    }
+    return found
+  }
+
+  async #isSuccess(key: string, taskId: string): Promise<boolean> {
+    const bytes = await this.#store.get(key)
+    if (bytes === undefined || bytes.length === 0) return false
+    try {
+      return (await this.#decodeTask(taskId, bytes)).state === 'SUCCESS'
+    } catch (error) {
+      // What nobody can read protects nothing: the new result replaces it.
+      this.#logger.warn({ err: error, key }, 'replacing a stored result that cannot be read')
+      return false
+    }
+  }
+
+  #decodeTask(taskId: string, bytes: Uint8Array): Promise<ResultMeta> {
+    return this.#decode(this.#taskKey(taskId), bytes, (raw) =>
+      decodeResultMeta(raw, { ...this.#encoding, taskId }),
+    )
+  }
+
+  /** Decodes; where a store is written in place, looks again before it calls the bytes corrupt. */
+  async #decode<T>(key: string, bytes: Uint8Array, read: (bytes: Uint8Array) => T): Promise<T> {
+    this.#checkAccepted(key)
+    let raw = bytes
+    for (let look = 0; ; look++) {
+      try {
+        return read(raw)
+      } catch (cause) {
+        if (!(cause instanceof DecodeError)) throw cause
+        const delayMs = this.#store.writesInPlace ? HALF_WRITTEN_LOOKS_MS[look] : undefined
+        if (delayMs === undefined) {
+          throw new DecodeError(
+            `What is stored under ${key} in ${this.displayUrl} cannot be read as ${this.#encoding.serializer}: ` +
+              `${cause.message} Check that result_serializer is the same on both sides, or forget the result.`,
+            { cause },
+          )
+        }
+        await pause(this.#clock, delayMs, this.#closing.signal)
+        const next = await this.#attempt(`reading ${key}`, () => this.#store.get(key))
+        if (next !== undefined) raw = next
+      }
+    }
+  }
+
+  #checkAccepted(key: string): void {
+    const { codec, serializer } = this.#encoding
+    const accept = codec.accepting(this.#accept)
+    const [contentType = serializer] = codec.accepting([serializer])
+    if (accept.has(contentType)) return
+    throw new ContentRefusedError(
+      contentType,
+      `${key} in ${this.displayUrl} is ${contentType}, which is not accepted. Add '${serializer}' to resultAcceptContent.`,
+    )
+  }
+
+  /** Runs the writes of one key one after another; a failed one does not stop the next. */
+  async #inOrder(key: string, write: () => Promise<void>): Promise<void> {
+    const before = this.#writes.get(key)
+    const mine = (before ?? Promise.resolve()).then(write)
+    const settled = mine.catch(() => {})
+    this.#writes.set(key, settled)
+    try {
+      await mine
+    } finally {
+      if (this.#writes.get(key) === settled) this.#writes.delete(key)
+    }
+  }
+
+  /** Celery's `get_exponential_backoff_interval` with full jitter (surface RES-040). */
+  async #attempt<T>(what: string, operation: () => Promise<T>): Promise<T> {
+    const {
+      alwaysRetry = false,
+      maxRetries = Infinity,
+      baseSleepMs = 10,
+      maxSleepMs = 10_000,
+    } = this.#options
+    for (let retries = 0; ; retries++) {
+      if (this.#closing.signal.aborted) throw this.#closing.signal.reason
+      try {
+        return await operation()
+      } catch (cause) {
+        if (cause instanceof CeleriacError) throw cause
+        const again = alwaysRetry && retries < maxRetries && this.#store.isRecoverable(cause)
+        if (!again) {
+          throw new BackendUnavailableError(
+            `The result backend ${this.displayUrl} failed while ${what}: ${messageOf(cause)}`,
+            { cause },
+          )
+        }
+        const longestMs = exponentialDelayMs(retries + 1, { firstMs: baseSleepMs, maxMs: maxSleepMs })
+        const delayMs = jittered(longestMs, this.#options.random ?? Math.random)
+        this.#logger.warn({ err: cause, retries: retries + 1, delayMs }, `${what} failed; trying again`)
+        await pause(this.#clock, delayMs, this.#closing.signal)
+      }
+    }
+  }
+}
+
+/** `global_keyprefix`, with `_` behind it unless it ends in one of `: _ - .` (surface RES-020). */
+export function globalKeyPrefix(transportOptions: Readonly<Record<string, unknown>> | undefined): string {
+  const prefix = transportOptions?.['global_keyprefix']
+  if (typeof prefix !== 'string' || prefix === '') return ''
+  return /[:_.-]$/.test(prefix) ? prefix : `${prefix}_`
+}
+
+/** A result object that a task returned is stored as its tuple (surface RES-015). */
+function hasTuple(value: unknown): value is { asTuple(): unknown } {
+  return (
+    typeof value === 'object' && value !== null && 'asTuple' in value && typeof value.asTuple === 'function'
+  )
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,77 @@
+import type { Clock } from '../clock.js'
+import { ConfigError } from '../errors.js'
+import type { WaitOptions } from './any-result.js'
+import type { ResultContext } from './result-context.js'
+
+/** The end of a wait: by time, by the caller's signal, or by what `onInterval` threw. Frees what it took with `end`. */
+export class WaitBound {
+  readonly #controller = new AbortController()
+  readonly #clock: Clock
+  readonly #options: WaitOptions
+  readonly #startedAt: number
+  readonly #onAbort: () => void
+  #cancelTimeout: (() => void) | undefined
+  #cancelInterval: (() => void) | undefined
+  #thrown: { readonly reason: unknown } | undefined
+  /** True once the time of the caller is up. */
+  timedOut = false
+
+  /** Throws the signal's reason when it has aborted, and `ConfigError` for `onMessage` where the store does not push. */
+  constructor(context: ResultContext, options: WaitOptions) {
+    options.signal?.throwIfAborted()
+    if (options.onMessage !== undefined && !context.backend.push) {
+      throw new ConfigError(
+        `The result backend ${context.backend.displayUrl} does not support onMessage: it is asked for results ` +
+          'instead of being told of them. Use onInterval, or progress().',
+      )
+    }
+    this.#clock = context.clock
+    this.#options = options
+    this.#startedAt = context.clock.monotonic()
+    this.#onAbort = () => this.#controller.abort(options.signal?.reason)
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (options.timeout) {
+      this.#cancelTimeout = context.clock.after(Math.max(0, options.timeout * 1000), () => {
+        this.timedOut = true
+        this.#controller.abort()
+      })
+    }
+    if (options.onInterval !== undefined) this.#tick(options.onInterval)
+  }
+
+  /** Aborts when the wait is over. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Seconds left of the timeout, at least a millisecond; `undefined` without one. */
+  get remaining(): number | undefined {
+    if (!this.#options.timeout) return undefined
+    return Math.max(0.001, this.#options.timeout - (this.#clock.monotonic() - this.#startedAt) / 1000)
+  }
+
+  /** Throws what ended the wait, unless that was time. */
+  check(): void {
+    if (this.#thrown !== undefined) throw this.#thrown.reason
+    this.#options.signal?.throwIfAborted()
+  }
+
+  /** Frees timers and listeners. Safe twice. */
+  end(): void {
+    this.#cancelTimeout?.()
+    this.#cancelInterval?.()
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+  }
+
+  #tick(onInterval: () => void): void {
+    this.#cancelInterval = this.#clock.after((this.#options.interval ?? 0.5) * 1000, () => {
+      try {
+        onInterval()
+        this.#tick(onInterval)
+      } catch (reason) {
+        this.#thrown = { reason }
+        this.#controller.abort()
+      }
+    })
+  }
+}
