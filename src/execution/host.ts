@@ -18,6 +18,8 @@ export interface Host extends Sender {
   readonly clock: Clock
   /** 0 <= n < 1; jitter comes from here. */
   readonly random: () => number
+  /** Ids of groups and of steps that have none yet; default random UUIDs. */
+  readonly newId?: () => string
   readonly logger: Logger
   readonly execution: ExecutionSettings
   /** Publishes the message of `request` again as a retry (wire-format 1.4); body bytes are reused unless args or kwargs are given. */
@@ -60,6 +62,8 @@ export interface RunnableTask {
    */
   run(self: TaskContext, args: readonly unknown[], kwargs: Readonly<Record<string, unknown>>): unknown
   readonly handlers: TaskHandlers
+  /** What a base class adds to `self`: fields as they are, methods called with `self` as their `this`. */
+  readonly members?: Readonly<Record<string, unknown>>
   /** `request` for errbacks called inline with (request, exc, traceback); `id` for those sent as tasks (surface PYO-011). */
   readonly errbackStyle: 'id' | 'request'
 }

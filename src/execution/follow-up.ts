@@ -1,0 +1,123 @@
+/**
+ * What a finished run starts (`_dispatch_callbacks_and_chain` in `celery/app/trace.py`, `mark_as_failure` and
+ * `_call_task_errbacks` in `celery/backends/base.py`).
+ *
+ * Rule 1: everything that is sent from here has this task as its parent and its root as root.
+ * Rule 2: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
+ */
+import type { RemoteError } from '../../protocol/remote-error.js'
+import type { ResultMeta } from '../../protocol/result-meta.js'
+import type { SignatureData } from '../../protocol/signature-data.js'
+import { type Applier, applySignature } from './apply-signature.js'
+import { completeChord } from './chord-completion.js'
+import { callErrbacks, groupOf } from './errbacks.js'
+import { stepRecord } from './result-record.js'
+import type { Run } from './run.js'
+import { isRecord, readShape } from './signature-shape.js'
+
+/** Sends the callbacks, then the next step of the chain with the rest of it (surface TSK-070, TSK-071). */
+export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
+  const { callbacks, chain } = run.request.body
+  const inherited = inheritance(run)
+  const [only, ...more] = callbacks
+  if (only !== undefined && more.length === 0) await apply(run, only, [value], inherited)
+  else if (only !== undefined) {
+    const groups = callbacks.filter((callback) => callback['subtask_type'] === 'group')
+    const others = callbacks.filter((callback) => callback['subtask_type'] !== 'group')
+    for (const group of groups) await apply(run, group, [value], inherited)
+    if (others.length > 0) await apply(run, groupOf(others), [value], inherited)
+  }
+  const next = chain.at(-1)
+  if (next !== undefined) await apply(run, next, [value], { ...inherited, chain: chain.slice(0, -1) })
+}
+
+/**
+ * Counts this run's part of its chord, when it is in one and the backend counts (surface CNV-104); the last part sends
+ * the body, or fails it. Without counting `celery.chord_unlock` finds out by itself.
+ */
+export async function countChordPart(run: Run, record: ResultMeta): Promise<void> {
+  const { chord } = run.request.body
+  const { groupId, groupIndex } = run.request.message
+  if (chord === undefined || groupId === undefined) return
+  await countPart(run, chord, groupId, groupIndex ?? 0, record)
+}
+
+/**
+ * After a failure was stored: the same for every remaining step of the chain (surface CNV-054, CNV-055), then the
+ * errbacks.
+ */
+export async function spreadFailure(run: Run, error: RemoteError): Promise<void> {
+  for (const step of run.request.body.chain) await failStep(run, step, error)
+  const { errbacks } = run.request.body
+  const sent = await callErrbacks(run.host, applierOf(run), { request: run.self.request, errbacks, error })
+  if (sent !== undefined) run.self.addTrail({ asTuple: () => sent })
+}
+
+async function failStep(run: Run, step: SignatureData, error: RemoteError): Promise<void> {
+  const shape = readShape(step)
+  const id = stepId(step)
+  if (id === undefined) return
+  const record = stepRecord(step, id, {
+    state: 'FAILURE',
+    result: error,
+    traceback: error.traceback,
+    children: [],
+    nowMs: run.host.clock.now(),
+    extended: run.host.execution.resultExtended,
+  })
+  if (run.storesErrors) await run.store(record)
+  const { chord, group_id: groupId, group_index: groupIndex } = shape.options
+  if (isRecord(chord) && typeof groupId === 'string') {
+    await countPart(run, chord, groupId, typeof groupIndex === 'number' ? groupIndex : 0, record)
+  }
+}
+
+/** A chord as a step is known by its body's id; without it a waiting caller would never be told. */
+function stepId(step: SignatureData): string | undefined {
+  const shape = readShape(step)
+  const body = shape.subtaskType === 'chord' ? shape.kwargs['body'] : undefined
+  if (isRecord(body)) return stepId(body)
+  const id = shape.options['task_id']
+  return typeof id === 'string' && id !== '' ? id : undefined
+}
+
+async function countPart(
+  run: Run,
+  chord: SignatureData,
+  groupId: string,
+  index: number,
+  record: ResultMeta,
+): Promise<void> {
+  const { chords } = run.host.backend
+  if (chords === undefined) return
+  const parts = await run.gate.effect(() => chords.partDone(groupId, index, record))
+  if (parts !== undefined) await completeChord(run.host, applierOf(run), chord, parts)
+}
+
+/** Sends `data` for this run and makes its result a child. */
+async function apply(
+  run: Run,
+  data: SignatureData,
+  args: readonly unknown[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const { tuple } = await applySignature(applierOf(run), data, { args, options })
+  run.self.addTrail({ asTuple: () => tuple })
+}
+
+/** Sends through the run's gate. */
+export function applierOf(run: Run): Applier {
+  return {
+    send: (signature, options) => run.gate.effect(() => run.host.send(signature, options)),
+    chords: run.host.backend.chords,
+    newId: run.host.newId,
+  }
+}
+
+function inheritance(run: Run): Readonly<Record<string, unknown>> {
+  return {
+    parent_id: run.id,
+    root_id: run.request.message.rootId || run.id,
+    priority: run.inheritedPriority,
+  }
+}

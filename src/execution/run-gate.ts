@@ -1,0 +1,68 @@
+/**
+ * Keeps a run that was given up (hard time limit, terminate) from having any further effect: JavaScript cannot stop a
+ * function, so what it does later must not count.
+ *
+ * Rule 1: everything a run does to the world (store, send, count, hooks) goes through `effect`.
+ * Rule 2: once closed, `effect` throws `RunAbandoned` and does nothing.
+ * Rule 3: an effect that was under way when the gate closed is left to end; `idle` waits for it, so that what is stored
+ * about the end of the run comes after it.
+ */
+import type { Clock } from '../clock.js'
+import { TaskVerdict } from '../errors.js'
+
+/** Thrown into a body that goes on after its run was given up. */
+export class RunAbandoned extends TaskVerdict {
+  readonly code = 'RUN_ABANDONED'
+}
+
+/** One run's gate; open until `close`. */
+export class RunGate {
+  private closedBecause: string | undefined
+  private readonly pending = new Set<Promise<unknown>>()
+
+  get isClosed(): boolean {
+    return this.closedBecause !== undefined
+  }
+
+  /** `reason` completes the sentence "This run was given up: ...". */
+  close(reason: string): void {
+    this.closedBecause ??= reason
+  }
+
+  /** Throws `RunAbandoned` when closed. */
+  check(): void {
+    if (this.closedBecause === undefined) return
+    throw new RunAbandoned(
+      `This run was given up: ${this.closedBecause}. What it does from now on has no effect; end it.`,
+    )
+  }
+
+  /** Does `act` unless the gate is closed; throws `RunAbandoned` then, also when it closed while `act` was under way. */
+  async effect<T>(act: () => T | Promise<T>): Promise<T> {
+    this.check()
+    const acting = Promise.resolve().then(act)
+    const settled = acting.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.pending.add(settled)
+    try {
+      const value = await acting
+      this.check()
+      return value
+    } finally {
+      this.pending.delete(settled)
+    }
+  }
+
+  /** Resolves when no effect is under way, or after `boundMs`. */
+  async idle(clock: Clock, boundMs: number): Promise<void> {
+    if (this.pending.size === 0) return
+    let cancel: () => void = () => {}
+    const bound = new Promise<void>((resolve) => {
+      cancel = clock.after(boundMs, resolve)
+    })
+    await Promise.race([Promise.all(this.pending), bound])
+    cancel()
+  }
+}

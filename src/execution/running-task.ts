@@ -1,0 +1,237 @@
+/**
+ * The `self` of one run (`Task.retry`, `update_state`, `add_trail` in `celery/app/task.py`).
+ *
+ * Rule 1: what it does to the world goes through the run's gate, so a body that was given up cannot act.
+ * Rule 2: a retry counts even when its promise is forgotten: `execute` waits for the one that is under way.
+ */
+import { pyRepr } from '../../protocol/python-repr.js'
+import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
+import { MaxRetriesExceededError, Reject, Retry, SoftTimeLimitExceeded } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { RequestInfo, RetryOptions, StateChange, TaskContext } from './context.js'
+import type { Host, Resend, RunnableTask } from './host.js'
+import type { TaskRequest } from './request.js'
+import { directRequestInfo, requestInfo } from './request-info.js'
+import { resultRecord } from './result-record.js'
+import { isExhausted } from './retry.js'
+import { RunAbandoned, type RunGate } from './run-gate.js'
+import { retryMessage } from './verdict-text.js'
+
+/** What a run has done so far; shared by `self` and the pipeline. */
+export class RunState {
+  /** `as_tuple` forms of the results of tasks sent by this run. */
+  readonly children: unknown[] = []
+  /** The `retry()` that has not settled yet. */
+  pendingRetry: Promise<unknown> | undefined
+  /** `maxRetries` of the last `retry()` call, which autoretry then uses too (surface TSK-081). */
+  maxRetries: number | null | undefined
+}
+
+/** A `Retry` of an eager run: nothing was sent, `apply()` runs `change` itself (surface TSK-089). */
+export class EagerRetry extends Retry {
+  readonly change: Resend
+  constructor(message: string, when: number | Date | string | undefined, exc: unknown, change: Resend) {
+    super(message, when, exc)
+    this.name = 'Retry'
+    this.change = change
+  }
+}
+
+/** What `self` is made of. */
+export interface RunParts {
+  readonly task: RunnableTask
+  readonly host: Host
+  readonly request: TaskRequest
+  readonly state: RunState
+  readonly gate: RunGate
+  readonly signal: AbortSignal
+}
+
+/** `self` while a message is being run. */
+export class RunningTask implements TaskContext {
+  readonly name: string
+  readonly request: RequestInfo
+  readonly log: Logger
+  readonly signal: AbortSignal
+  readonly incoming: TaskRequest
+  readonly #parts: RunParts
+  #toldOfLimit = false
+
+  constructor(parts: RunParts) {
+    const { task, request } = parts
+    this.#parts = parts
+    this.name = task.name
+    this.request = requestInfo(request, task, parts.state.children)
+    this.log = parts.host.logger.child({ task_id: request.message.id, task_name: task.name })
+    this.signal = parts.signal
+    this.incoming = request
+    addMembers(this, task)
+  }
+
+  retry(options?: RetryOptions & { readonly throw?: true }): Promise<never>
+  retry(options: RetryOptions & { readonly throw: false }): Promise<Retry>
+  retry(options: RetryOptions & { readonly throw?: boolean } = {}): Promise<Retry> {
+    const { state } = this.#parts
+    const attempt = this.#retry(options)
+    const settled = (): void => {
+      if (state.pendingRetry === attempt) state.pendingRetry = undefined
+    }
+    // Also keeps a forgotten `await` from becoming an unhandled rejection; `execute` sees to the outcome.
+    attempt.then(settled, settled)
+    state.pendingRetry = attempt
+    return attempt
+  }
+
+  async #retry(options: RetryOptions & { readonly throw?: boolean }): Promise<Retry> {
+    this.checkpoint()
+    const { host, task, request, state, gate } = this.#parts
+    const { args, kwargs, exc, countdown, eta, maxRetries, throw: throws = true, ...sendOptions } = options
+    if (maxRetries !== undefined) state.maxRetries = maxRetries
+    const limit = maxRetries === undefined ? task.options.maxRetries : maxRetries
+    const { message, body } = request
+    if (isExhausted(message.retries, limit))
+      throw exc ?? this.#exhausted(args ?? body.args, kwargs ?? body.kwargs)
+    const when = eta ?? countdown ?? task.options.defaultRetryDelay
+    const change: Resend = {
+      ...(args === undefined ? {} : { args }),
+      ...(kwargs === undefined ? {} : { kwargs }),
+      retries: message.retries + 1,
+      ...(typeof when === 'number' ? { countdown: when } : { eta: when }),
+      ...(Object.keys(sendOptions).length === 0 ? {} : { options: sendOptions }),
+    }
+    const text = retryMessage(when, exc)
+    if (request.isEager) return finish(new EagerRetry(text, when, exc, change), throws)
+    try {
+      await gate.effect(() => host.resend(request, change))
+    } catch (error) {
+      if (error instanceof RunAbandoned) throw error
+      throw new Reject(error, false)
+    }
+    this.addTrail({ asTuple: () => [[message.id, null], null] })
+    return finish(new Retry(text, when, exc), throws)
+  }
+
+  #exhausted(args: readonly unknown[], kwargs: Readonly<Record<string, unknown>>): MaxRetriesExceededError {
+    const { id } = this.request
+    const call = `args:${pyRepr(args, { asTuple: true })} kwargs:${pyRepr(kwargs)}`
+    return new MaxRetriesExceededError(id, `Can't retry ${this.name}[${id}] ${call}`)
+  }
+
+  async updateState(change: StateChange): Promise<void> {
+    this.checkpoint()
+    const { host, request, state, gate } = this.#parts
+    const record = resultRecord(request, {
+      state: change.state,
+      result: change.meta instanceof Error ? remoteErrorFrom(change.meta) : change.meta,
+      children: state.children,
+      nowMs: host.clock.now(),
+      extended: host.execution.resultExtended,
+      ...(change.taskId === undefined ? {} : { taskId: change.taskId }),
+    })
+    await gate.effect(() => host.backend.store(record, resultRequest(request)))
+  }
+
+  addTrail<R extends { asTuple(): unknown }>(result: R): R {
+    if (this.#parts.task.options.trail) this.#parts.state.children.push(result.asTuple())
+    return result
+  }
+
+  async isAborted(): Promise<boolean> {
+    this.checkpoint()
+    const { host, request } = this.#parts
+    return (await host.backend.fetch(request.message.id))?.state === 'ABORTED'
+  }
+
+  checkpoint(): void {
+    const { gate, signal } = this.#parts
+    gate.check()
+    if (this.#toldOfLimit || !(signal.reason instanceof SoftTimeLimitExceeded)) return
+    this.#toldOfLimit = true
+    throw signal.reason
+  }
+}
+
+/** What a direct call is made of. */
+export interface DirectParts {
+  readonly task: RunnableTask
+  readonly host: Pick<Host, 'logger' | 'backend'>
+  readonly args: readonly unknown[]
+  readonly kwargs: Readonly<Record<string, unknown>>
+  /** Shown as `request.hostname`; default empty. */
+  readonly hostname?: string
+  readonly signal?: AbortSignal
+}
+
+/**
+ * `self` of a function that is called by itself (`add(2, 3)`): there is no message, so `retry` throws its `exc` or a
+ * `Retry` (surface TSK-082), and states are stored only for a `taskId` that is given.
+ */
+export class DirectTask implements TaskContext {
+  readonly name: string
+  readonly request: RequestInfo
+  readonly log: Logger
+  readonly signal: AbortSignal
+  readonly incoming: undefined
+  readonly #parts: DirectParts
+
+  constructor(parts: DirectParts) {
+    this.#parts = parts
+    this.name = parts.task.name
+    this.request = directRequestInfo(parts.task, parts.args, parts.kwargs, parts.hostname ?? '')
+    this.log = parts.host.logger.child({ task_name: parts.task.name })
+    this.signal = parts.signal ?? new AbortController().signal
+    addMembers(this, parts.task)
+  }
+
+  retry(options?: RetryOptions & { readonly throw?: true }): Promise<never>
+  retry(options: RetryOptions & { readonly throw: false }): Promise<Retry>
+  retry(options: RetryOptions = {}): Promise<Retry> {
+    return Promise.reject(options.exc ?? new Retry('Task can be retried', undefined))
+  }
+
+  async updateState(change: StateChange): Promise<void> {
+    if (change.taskId === undefined) return
+    await this.#parts.host.backend.store({
+      taskId: change.taskId,
+      state: change.state,
+      result: change.meta instanceof Error ? remoteErrorFrom(change.meta) : (change.meta ?? null),
+      traceback: undefined,
+      children: [],
+      dateDone: undefined,
+    })
+  }
+
+  addTrail<R extends { asTuple(): unknown }>(result: R): R {
+    return result
+  }
+
+  isAborted(): Promise<boolean> {
+    return Promise.resolve(false)
+  }
+
+  checkpoint(): void {
+    if (this.signal.aborted) throw this.signal.reason
+  }
+}
+
+/** The part of a request that a result store may need. */
+export function resultRequest(request: TaskRequest): {
+  readonly id: string
+  readonly replyTo: string | undefined
+  readonly correlationId: string
+} {
+  const { id, replyTo, correlationId } = request.message
+  return { id, replyTo, correlationId }
+}
+
+function finish(retry: Retry, throws: boolean): Retry {
+  if (throws) throw retry
+  return retry
+}
+
+/** Gives `self` what the task's base class has; celeriac's own members stay. */
+function addMembers(self: TaskContext, task: RunnableTask): void {
+  for (const [name, value] of Object.entries(task.members ?? {})) {
+    if (!(name in self)) Object.defineProperty(self, name, { value, writable: true, enumerable: true })
+  }
+}
