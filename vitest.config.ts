@@ -19,6 +19,7 @@ export default defineConfig({
         test: {
           name: 'interop',
           include: ['interop-tests/**/*.test.ts'],
+          globalSetup: ['interop-tests/build.setup.ts'],
           testTimeout: 90_000,
           hookTimeout: 180_000,
           fileParallelism: false,

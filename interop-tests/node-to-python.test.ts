@@ -35,8 +35,11 @@ describe('Node sends over filesystem://, a real Celery worker runs', () => {
   let app: Celery
   let worker: PythonWorker
   let python: Driver
-  const send = <R = unknown>(name: string, args: unknown[] = [], options: object = {}): Promise<AsyncResult<R>> =>
-    app.sendTask<R>(name, { args, ...options })
+  const send = <R = unknown>(
+    name: string,
+    args: unknown[] = [],
+    options: object = {},
+  ): Promise<AsyncResult<R>> => app.sendTask<R>(name, { args, ...options })
   const call = async <R = unknown>(name: string, args: unknown[] = [], options: object = {}): Promise<R> =>
     (await send<R>(name, args, options)).get({ timeout })
 
@@ -56,21 +59,28 @@ describe('Node sends over filesystem://, a real Celery worker runs', () => {
   })
 
   it('PYO-017 sends keyword arguments', async () => {
-    const resize = app.remote<{ args: [path: string]; kwargs: { width?: number }; result: string }>('py.resize')
+    const resize = app.remote<{ args: [path: string]; kwargs: { width?: number }; result: string }>(
+      'py.resize',
+    )
     const sent = await resize.delay('a.png', kw({ width: 100 }))
     expect(await sent.get({ timeout })).toBe('a.png@100xNone')
     expect(await call('py.resize', ['b.png'], { kwargs: { height: 5 } })).toBe('b.png@Nonex5')
   })
 
   it.each(everyContent)('SEC-001 sends arguments serialized as %s', async (serializer) => {
-    const echo = await call<Echo>('py.echo', [1, 1.5, "it's é\u{1f600}", null, true, [1, { a: 'b' }]], { serializer })
+    const echo = await call<Echo>('py.echo', [1, 1.5, "it's é\u{1f600}", null, true, [1, { a: 'b' }]], {
+      serializer,
+    })
     expect(echo.reprs).toEqual(['1', '1.5', '"it\'s é\u{1f600}"', 'None', 'True', "[1, {'a': 'b'}]"])
   })
 
-  it.each(['gzip', 'zlib', 'bzip2', 'lzma', 'xz', 'brotli', 'zstd'])('SEC-006 sends bodies compressed with %s', async (compression) => {
-    const text = 'celery '.repeat(500)
-    expect((await call<Echo>('py.echo', [text], { compression })).args).toEqual([text])
-  })
+  it.each(['gzip', 'zlib', 'bzip2', 'lzma', 'xz', 'brotli', 'zstd'])(
+    'SEC-006 sends bodies compressed with %s',
+    async (compression) => {
+      const text = 'celery '.repeat(500)
+      expect((await call<Echo>('py.echo', [text], { compression })).args).toEqual([text])
+    },
+  )
 
   it('SEC-004 PYO-014 sends typed values that arrive as what they are in Python', async () => {
     const echo = await call<Echo>('py.echo', [
@@ -84,7 +94,17 @@ describe('Node sends over filesystem://, a real Celery worker runs', () => {
       2n ** 70n,
       Number.NaN,
     ])
-    expect(echo.types).toEqual(['datetime', 'datetime', 'date', 'Decimal', 'UUID', 'bytes', 'float', 'int', 'float'])
+    expect(echo.types).toEqual([
+      'datetime',
+      'datetime',
+      'date',
+      'Decimal',
+      'UUID',
+      'bytes',
+      'float',
+      'int',
+      'float',
+    ])
     expect(echo.reprs[0]).toBe('datetime.datetime(2030, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.timezone.utc)')
     expect(echo.reprs.slice(1, 9)).toEqual([
       'datetime.datetime(2030, 1, 2, 3, 4, 5, 678901)',
@@ -140,7 +160,11 @@ describe('Node sends over filesystem://, a real Celery worker runs', () => {
     expect(error).toMatchObject({ excType: 'ValueError', excModule: 'builtins', args: ['boom', 42, 'a'] })
     expect((error as RemoteTaskError).traceback).toContain('orders/tasks.py')
     const custom = await caught(await send('py.fail', ['PaymentError']))
-    expect(custom).toMatchObject({ excType: 'PaymentError', excModule: 'orders.tasks', args: ['card refused', 402] })
+    expect(custom).toMatchObject({
+      excType: 'PaymentError',
+      excModule: 'orders.tasks',
+      args: ['card refused', 402],
+    })
   })
 
   it('RES-044 PUB-015 does not wait for a result that was not wanted', async () => {
@@ -155,7 +179,9 @@ describe('Node sends over filesystem://, a real Celery worker runs', () => {
     const result = await send<string>('py.progress', [4])
     const seen: unknown[] = []
     for await (const change of result.progress({ signal: AbortSignal.timeout(30_000) })) seen.push(change)
-    expect(seen).toContainEqual(expect.objectContaining({ state: 'PROGRESS', meta: expect.objectContaining({ total: 4 }) }))
+    expect(seen).toContainEqual(
+      expect.objectContaining({ state: 'PROGRESS', meta: expect.objectContaining({ total: 4 }) }),
+    )
     expect(await result.get({ timeout })).toBe('done')
   })
 
@@ -221,7 +247,10 @@ describe('Node sends over filesystem://, a real Celery worker runs', () => {
   })
 
   it('WRK-030 an unknown name comes back as NotRegistered', async () => {
-    expect(await caught(await send('py.nowhere'))).toMatchObject({ excType: 'NotRegistered', args: ['py.nowhere'] })
+    expect(await caught(await send('py.nowhere'))).toMatchObject({
+      excType: 'NotRegistered',
+      args: ['py.nowhere'],
+    })
   })
 
   it('RES-054 forgets what Python stored', async () => {
@@ -280,7 +309,8 @@ describe('chains and callbacks across both languages', () => {
   })
 
   it('TSK-071 CNV-046 a chain that Python wrote hops between the two', async () => {
-    const source = "chain(s('py.add', 1, 2), on(s('node.add', 10), queue='node'), s('py.add', 100), on(s('node.add', 1000), queue='node'))"
+    const source =
+      "chain(s('py.add', 1, 2), on(s('node.add', 10), queue='node'), s('py.add', 100), on(s('node.add', 1000), queue='node'))"
     const { id } = await python.canvas(source)
     expect((await python.get(id)).ok?.value).toBe(1113)
   })
@@ -289,7 +319,9 @@ describe('chains and callbacks across both languages', () => {
     app.task('node.fail', () => {
       throw new TypeError('no')
     })
-    const { id } = await python.canvas("chain(s('py.add', 1, 2), on(s('node.fail'), queue='node', immutable=True), s('py.add', 1))")
+    const { id } = await python.canvas(
+      "chain(s('py.add', 1, 2), on(s('node.fail'), queue='node', immutable=True), s('py.add', 1))",
+    )
     expect((await python.get(id)).error).toMatchObject({ type: 'TypeError', args: ['no'] })
   })
 })

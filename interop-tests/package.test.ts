@@ -16,14 +16,16 @@ describe('the package as users install it', () => {
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'celeriac-package-'))
-    inRoot(process.execPath, ['scripts/build.mjs'])
     const [entry] = JSON.parse(inRoot('npm', ['pack', '--json', '--pack-destination', folder])) as [
       { filename: string; files: { path: string }[] },
     ]
     tarball = join(folder, entry.filename)
     packed = entry.files.map((file) => file.path)
     writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
-    execFileSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', tarball], { cwd: folder, stdio: 'pipe' })
+    execFileSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', tarball], {
+      cwd: folder,
+      stdio: 'pipe',
+    })
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -31,7 +33,8 @@ describe('the package as users install it', () => {
     execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
   it('holds the compiled code, its types and the papers, and nothing else', () => {
-    const allowed = /^(dist\/(src|protocol)\/.*\.(js|d\.ts|js\.map)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
+    const allowed =
+      /^(dist\/(src|protocol)\/.*\.(js|d\.ts|js\.map)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
     expect(packed.filter((path) => !allowed.test(path))).toEqual([])
     expect(packed.filter((path) => /\.(test|conformance)\./.test(path))).toEqual([])
     expect(packed).toContain('dist/src/index.js')
@@ -40,19 +43,31 @@ describe('the package as users install it', () => {
   })
 
   it('has no issue that publint knows', () => {
-    expect(inRoot(process.execPath, [join('node_modules', 'publint', 'src', 'cli.js'), tarball, '--strict'])).toContain('All good')
+    expect(
+      inRoot(process.execPath, [join('node_modules', 'publint', 'src', 'cli.js'), tarball, '--strict']),
+    ).toContain('All good')
   })
 
   it('resolves with types from ESM, and from CommonJS through require(esm)', () => {
     const attw = join('node_modules', '@arethetypeswrong', 'cli', 'dist', 'index.js')
-    expect(inRoot(process.execPath, [attw, tarball, '--profile', 'esm-only', '--no-emoji', '--no-color'])).toContain('No problems found')
+    expect(
+      inRoot(process.execPath, [attw, tarball, '--profile', 'esm-only', '--no-emoji', '--no-color']),
+    ).toContain('No problems found')
   })
 
   it('has a door for each use, by import and by require', () => {
     const doors = ['celeriac', 'celeriac/worker', 'celeriac/protocol']
     for (const door of doors) {
-      const names = inProject('--input-type=module', '-e', `console.log(Object.keys(await import('${door}')).length)`)
-      const required = inProject('--input-type=commonjs', '-e', `console.log(Object.keys(require('${door}')).length)`)
+      const names = inProject(
+        '--input-type=module',
+        '-e',
+        `console.log(Object.keys(await import('${door}')).length)`,
+      )
+      const required = inProject(
+        '--input-type=commonjs',
+        '-e',
+        `console.log(Object.keys(require('${door}')).length)`,
+      )
       expect(Number(names)).toBeGreaterThan(0)
       expect(Number(required)).toBe(Number(names))
     }
@@ -71,7 +86,7 @@ describe('the package as users install it', () => {
   })
 
   it('compiles the first example of the README in the strictest project', () => {
-    cpSync(join(root, 'examples', 'tour'), join(folder, 'tour'), { recursive: true })
+    cpSync(join(root, 'examples', 'shop'), join(folder, 'shop'), { recursive: true })
     writeFileSync(
       join(folder, 'tsconfig.json'),
       JSON.stringify({
@@ -87,7 +102,7 @@ describe('the package as users install it', () => {
           types: ['node'],
           typeRoots: [join(root, 'node_modules', '@types')],
         },
-        include: ['tour'],
+        include: ['shop'],
       }),
     )
     inRoot(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', folder])
@@ -95,6 +110,8 @@ describe('the package as users install it', () => {
 
   it('brings the command', () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
-    expect(inProject(join('node_modules', 'celeriac', 'dist', 'src', 'cli', 'main.js'), '--version')).toContain(version)
+    expect(
+      inProject(join('node_modules', 'celeriac', 'dist', 'src', 'cli', 'main.js'), '--version'),
+    ).toContain(version)
   })
 })

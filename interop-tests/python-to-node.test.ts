@@ -47,14 +47,22 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
   })
 
   it.each(everyContent)('SEC-001 SEC-003 reads arguments serialized as %s', async (serializer) => {
-    const { ok } = await run('node.echo', [1, 1.5, 'é\u{1f600}', null, true, [1, { a: 'b' }]], {}, { serializer })
+    const { ok } = await run(
+      'node.echo',
+      [1, 1.5, 'é\u{1f600}', null, true, [1, { a: 'b' }]],
+      {},
+      { serializer },
+    )
     expect(ok?.value).toEqual([1, 1.5, 'é\u{1f600}', null, true, [1, { a: 'b' }]])
   })
 
-  it.each(['gzip', 'zlib', 'bzip2', 'lzma', 'xz', 'brotli', 'zstd'])('SEC-006 reads bodies compressed with %s', async (compression) => {
-    const text = 'celery '.repeat(500)
-    expect((await run('node.echo', [text], {}, { compression })).ok?.value).toEqual([text])
-  })
+  it.each(['gzip', 'zlib', 'bzip2', 'lzma', 'xz', 'brotli', 'zstd'])(
+    'SEC-006 reads bodies compressed with %s',
+    async (compression) => {
+      const text = 'celery '.repeat(500)
+      expect((await run('node.echo', [text], {}, { compression })).ok?.value).toEqual([text])
+    },
+  )
 
   it('SEC-004 PYO-014 receives typed values and gives them back unchanged to the microsecond', async () => {
     const values = [
@@ -67,15 +75,28 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
     ]
     const { ok } = await run('node.echo', values)
     expect(ok?.repr).toBe(
-      "[datetime.datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.timezone(datetime.timedelta(seconds=19800))), " +
+      '[datetime.datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.timezone(datetime.timedelta(seconds=19800))), ' +
         "datetime.datetime(2030, 1, 2, 3, 4, 5), datetime.date(2030, 1, 2), Decimal('1.10'), " +
         "UUID('6ba7b810-9dad-41d1-80b4-00c04fd430c8'), b'\\xff\\x00']",
     )
-    expect((await run('node.kinds', values)).ok?.value).toEqual(['DateTime', 'DateTime', 'PlainDate', 'Decimal', 'Uuid', 'Buffer'])
+    expect((await run('node.kinds', values)).ok?.value).toEqual([
+      'DateTime',
+      'DateTime',
+      'PlainDate',
+      'Decimal',
+      'Uuid',
+      'Buffer',
+    ])
   })
 
   it('PYO-015 keeps integers beyond 2^53 exact, and NaN and Infinity', async () => {
-    const { ok } = await run('node.echo', [2n ** 64n, -(2n ** 63n), Number.NaN, Number.POSITIVE_INFINITY, float(2)])
+    const { ok } = await run('node.echo', [
+      2n ** 64n,
+      -(2n ** 63n),
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      float(2),
+    ])
     expect(ok?.repr).toMatch(/^\[18446744073709551616, -9223372036854775808, nan, inf, 2(\.0)?\]$/)
   })
 
@@ -106,8 +127,15 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
   })
 
   it('ACK-003 RES-013 RES-016 PYO-006 raises a class that Python knows, or one made up by its name', async () => {
-    expect((await run('node.fail', ['TypeError'])).error).toMatchObject({ type: 'TypeError', module: 'builtins', args: ['bad argument'] })
-    expect((await run('node.fail', ['RangeError'])).error).toMatchObject({ type: 'ValueError', module: 'builtins' })
+    expect((await run('node.fail', ['TypeError'])).error).toMatchObject({
+      type: 'TypeError',
+      module: 'builtins',
+      args: ['bad argument'],
+    })
+    expect((await run('node.fail', ['RangeError'])).error).toMatchObject({
+      type: 'ValueError',
+      module: 'builtins',
+    })
     const made = (await run('node.fail', ['PaymentError'])).error
     expect(made).toMatchObject({ type: 'PaymentError', args: ['card refused'] })
   })
@@ -165,7 +193,12 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
   })
 
   it('TSK-033 TSK-049 TSK-050 PUB-014 gives the request what the sender wrote', async () => {
-    const id = await python.send('node.request', ["it's"], { k: 1 }, { shadow: 'short', correlation_id: 'c-1' })
+    const id = await python.send(
+      'node.request',
+      ["it's"],
+      { k: 1 },
+      { shadow: 'short', correlation_id: 'c-1' },
+    )
     expect((await python.get(id)).ok?.value).toMatchObject({
       id,
       rootId: id,
@@ -206,12 +239,23 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
 
   it('WRK-030 TSK-112 stores NotRegistered for a name that it does not know, and goes on', async () => {
     const { error } = await run('node.nowhere')
-    expect(error).toMatchObject({ type: 'NotRegistered', module: 'celery.exceptions', args: ['node.nowhere'] })
+    expect(error).toMatchObject({
+      type: 'NotRegistered',
+      module: 'celery.exceptions',
+      args: ['node.nowhere'],
+    })
     expect((await run('node.add', [1, 1])).ok?.value).toBe(2)
   })
 
   it('TSK-070 PUB-010 sends the callback with the result, and the errback with the id of the failed task', async () => {
-    const sig = (task: string, args: unknown[] = []) => ({ task, args, kwargs: {}, options: { queue: 'node' }, subtask_type: null, immutable: false })
+    const sig = (task: string, args: unknown[] = []) => ({
+      task,
+      args,
+      kwargs: {},
+      options: { queue: 'node' },
+      subtask_type: null,
+      immutable: false,
+    })
     const linked = sig('node.quiet', [])
     const mark = `link-${Math.random()}`
     await run('node.echo', [mark], {}, { link: [linked] })

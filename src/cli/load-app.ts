@@ -17,7 +17,12 @@ const typeScript = /\.[cm]?tsx?$/
 function isApp(value: unknown): value is Celery {
   if (value instanceof Celery) return true
   const app = value as { worker?: unknown; sendTask?: unknown; conf?: unknown } | null
-  return typeof app === 'object' && app !== null && typeof app.worker === 'function' && typeof app.sendTask === 'function'
+  return (
+    typeof app === 'object' &&
+    app !== null &&
+    typeof app.worker === 'function' &&
+    typeof app.sendTask === 'function'
+  )
 }
 
 function resolveFile(name: string, workdir: string): string | undefined {
@@ -38,7 +43,10 @@ function resolveFile(name: string, workdir: string): string | undefined {
 /** Imports a module by path or package name; TypeScript is compiled on the way by tsx. */
 export async function importModule(name: string, workdir: string): Promise<Record<string, unknown>> {
   const file = resolveFile(name, workdir)
-  if (file === undefined && (/^[./]/.test(name) || extensions.some((extension) => name.endsWith(extension)))) {
+  if (
+    file === undefined &&
+    (/^[./]/.test(name) || extensions.some((extension) => name.endsWith(extension)))
+  ) {
     throw new CommandError(`Unable to load celery application: no file ${resolve(workdir, name)}`, exitUsage)
   }
   try {
@@ -55,9 +63,13 @@ export async function importModule(name: string, workdir: string): Promise<Recor
         { cause: error },
       )
     }
-    throw new CommandError(`Unable to load celery application: ${file ?? name} failed to load.\n${stackOf(error)}`, exitUsage, {
-      cause: error,
-    })
+    throw new CommandError(
+      `Unable to load celery application: ${file ?? name} failed to load.\n${stackOf(error)}`,
+      exitUsage,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -78,7 +90,8 @@ export async function loadApp(spec: string, workdir: string): Promise<Celery> {
   for (const key of ['app', 'celery', 'default']) if (isApp(module[key])) return module[key]
   const apps = Object.values(module).filter(isApp)
   if (apps.length === 1 && apps[0] !== undefined) return apps[0]
-  const why = apps.length === 0 ? 'exports no Celery app' : `exports ${apps.length} apps: name one as ${name}:NAME`
+  const why =
+    apps.length === 0 ? 'exports no Celery app' : `exports ${apps.length} apps: name one as ${name}:NAME`
   throw new CommandError(
     `Unable to load celery application: ${name} ${why} (its exports: ${Object.keys(module).join(', ') || 'none'})`,
     exitUsage,

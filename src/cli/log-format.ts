@@ -1,6 +1,7 @@
 /** Log lines as Celery users know them on a terminal, JSON otherwise (surface WRK-096 to WRK-101, `celery/app/log.py`). */
-import pino from 'pino'
+
 import { styleText } from 'node:util'
+import pino from 'pino'
 import type { Logger } from '../logger.js'
 
 /** Celery's level names and pino's. */
@@ -17,7 +18,14 @@ export const logLevels = {
 /** A level name of Celery's, in any case. */
 export type LogLevel = keyof typeof logLevels
 
-const celeryNames: Readonly<Record<number, string>> = { 10: 'DEBUG', 20: 'DEBUG', 30: 'INFO', 40: 'WARNING', 50: 'ERROR', 60: 'CRITICAL' }
+const celeryNames: Readonly<Record<number, string>> = {
+  10: 'DEBUG',
+  20: 'DEBUG',
+  30: 'INFO',
+  40: 'WARNING',
+  50: 'ERROR',
+  60: 'CRITICAL',
+}
 const colors: Readonly<Record<string, 'blue' | 'yellow' | 'red' | 'magenta'>> = {
   DEBUG: 'blue',
   WARNING: 'yellow',
@@ -68,7 +76,8 @@ export interface LogOptions {
 /** The logger of a command. */
 export function createLogger(options: LogOptions): Logger {
   const { level, format, color, file, stderr } = options
-  const target = file === undefined ? stderr : pino.destination({ dest: file, append: true, sync: true, mkdir: true })
+  const target =
+    file === undefined ? stderr : pino.destination({ dest: file, append: true, sync: true, mkdir: true })
   const isText = format === 'text' || (format === 'auto' && (file !== undefined || stderr.isTTY))
   const config = { level: logLevels[level], base: null }
   if (!isText) {

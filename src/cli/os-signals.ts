@@ -36,7 +36,10 @@ export interface SignalOptions {
 }
 
 /** Listens until `dispose` is called; `exitCode` is what the process should end with after the shutdown. */
-export function listenForSignals(options: SignalOptions): { readonly exitCode: () => number | undefined; dispose(): void } {
+export function listenForSignals(options: SignalOptions): {
+  readonly exitCode: () => number | undefined
+  dispose(): void
+} {
   const { worker, say, exit, onShuttingDown } = options
   let exitCode: number | undefined
   let interrupts = 0
@@ -64,7 +67,10 @@ export function listenForSignals(options: SignalOptions): { readonly exitCode: (
     }
   }
   const handlers: [NodeJS.Signals, () => void][] = [
-    ['SIGTERM', () => (options.remapSigterm === 'SIGQUIT' || cold > 0 ? quit('SIGTERM') : warm('SIGTERM', 0))],
+    [
+      'SIGTERM',
+      () => (options.remapSigterm === 'SIGQUIT' || cold > 0 ? quit('SIGTERM') : warm('SIGTERM', 0)),
+    ],
     ['SIGQUIT', () => quit('SIGQUIT')],
     [
       'SIGINT',

@@ -15,7 +15,11 @@ export function takePidFile(path: string, pid: number, isAlive: (pid: number) =>
     write()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw new CommandError(`ERROR: Pidfile (${path}) cannot be created: ${(error as Error).message}`, exitCantCreate, { cause: error })
+      throw new CommandError(
+        `ERROR: Pidfile (${path}) cannot be created: ${(error as Error).message}`,
+        exitCantCreate,
+        { cause: error },
+      )
     }
     const other = Number.parseInt(readFileSync(path, 'utf8'), 10)
     if (Number.isInteger(other) && other !== pid && isAlive(other)) {
