@@ -34,6 +34,8 @@ export interface Setting<Value, Input = Value> {
   readonly python?: string
   /** `main`: not in a released Celery yet. */
   readonly since?: 'main'
+  /** True: null is a value although the default is another (`broker_pool_limit = None` turns the pool off). */
+  readonly nullable?: boolean
   /** Never present; carries `Input`. */
   readonly input?: Input
 }
@@ -55,7 +57,7 @@ interface RowMaker<Value, Input = Value> {
   (fallback: Value, help: string, notes?: SettingNotes): Setting<Value, Input>
 }
 
-function rows<Value, Input = Value>(type: SettingType): RowMaker<Value, Input> {
+function rows<Value, Input = Value>(type: SettingType, nullable = false): RowMaker<Value, Input> {
   function row(fallback: null, help: string, notes?: SettingNotes): Setting<Value | null, Input | null>
   function row(fallback: Value, help: string, notes?: SettingNotes): Setting<Value, Input>
   function row(
@@ -63,7 +65,7 @@ function rows<Value, Input = Value>(type: SettingType): RowMaker<Value, Input> {
     help: string,
     notes: SettingNotes = {},
   ): Setting<Value | null, Input | null> {
-    return { type, default: fallback, help, ...notes }
+    return { type, default: fallback, help, ...(nullable ? { nullable } : {}), ...notes }
   }
   return row
 }
@@ -72,6 +74,8 @@ function rows<Value, Input = Value>(type: SettingType): RowMaker<Value, Input> {
 export const setting = {
   text: rows<string>('string'),
   int: rows<number>('int'),
+  /** A whole number with a default of its own, where null says something too. */
+  intOrNull: rows<number | null>('int', true),
   float: rows<number>('float'),
   bool: rows<boolean>('bool'),
   bytes: rows<Uint8Array | string>('bytes'),
@@ -81,7 +85,7 @@ export const setting = {
   urls: rows<string | readonly string[]>('urls'),
   boolOrDict: rows<boolean | Readonly<Record<string, unknown>>>('bool or dict'),
   /** Seconds once read. */
-  duration: rows<number | null, number | Duration | null>('duration'),
+  duration: rows<number | null, number | Duration | null>('duration', true),
   deliveryMode: rows<1 | 2, 1 | 2 | 'transient' | 'persistent'>('delivery mode'),
   exchangeType: rows<ExchangeType>('exchange type'),
   rateLimit: rows<string | number>('rate limit'),

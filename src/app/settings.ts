@@ -81,20 +81,23 @@ export const settingsTable = {
     null,
     'Try again when the first connection fails; null means broker_connection_retry.',
   ),
-  broker_connection_max_retries: setting.int(100, 'Attempts to connect again; null or 0 means no limit.'),
+  broker_connection_max_retries: setting.intOrNull(
+    100,
+    'Attempts to connect again; null or 0 means no limit.',
+  ),
   broker_channel_error_retry: setting.bool(false, 'Connect again after errors of a channel too.'),
   broker_failover_strategy: setting.text(
     null,
     'How the next of several broker URLs is chosen: round-robin or shuffle.',
   ),
-  broker_heartbeat: setting.int(120, 'Seconds between AMQP heartbeats; 0 turns them off.'),
+  broker_heartbeat: setting.intOrNull(120, 'Seconds between AMQP heartbeats; 0 turns them off.'),
   broker_heartbeat_checkrate: setting.int(3, 'Heartbeats are checked this many times per interval.'),
   broker_login_method: setting.text(null, 'AMQP login: PLAIN, AMQPLAIN or EXTERNAL.'),
   broker_native_delayed_delivery_queue_type: setting.text(
     'quorum',
     'Type of the celery_delayed queues: quorum or classic.',
   ),
-  broker_pool_limit: setting.int(
+  broker_pool_limit: setting.intOrNull(
     10,
     'Most connections that a client holds for publishing; null or 0 opens one for each publish.',
   ),
@@ -239,9 +242,13 @@ export const settingsTable = {
   result_backend: setting.text(null, 'URL or alias of the store of results; null keeps none.', {
     old: ['CELERY_RESULT_BACKEND'],
   }),
-  result_cache_max: setting.int(-1, 'Results that a client remembers; -1 none, null or 0 without limit.', {
-    old: ['CELERY_MAX_CACHED_RESULTS'],
-  }),
+  result_cache_max: setting.intOrNull(
+    -1,
+    'Results that a client remembers; -1 none, null or 0 without limit.',
+    {
+      old: ['CELERY_MAX_CACHED_RESULTS'],
+    },
+  ),
   result_compression: setting.text(null, 'Has no effect in Celery either.', {
     old: ['CELERY_RESULT_COMPRESSION'],
   }),
