@@ -11,8 +11,10 @@ import type { SignatureData } from '../../protocol/signature-data.js'
 import { type Applier, applySignature } from './apply-signature.js'
 import { completeChord } from './chord-completion.js'
 import { callErrbacks, groupOf } from './errbacks.js'
+import type { Host, RunnableTask } from './host.js'
+import type { TaskRequest } from './request.js'
 import { stepRecord } from './result-record.js'
-import type { Run } from './run.js'
+import { Run } from './run.js'
 import { isRecord, readShape } from './signature-shape.js'
 
 /** Sends the callbacks, then the next step of the chain with the rest of it (surface TSK-070, TSK-071). */
@@ -51,6 +53,21 @@ export async function spreadFailure(run: Run, error: RemoteError): Promise<void>
   const { errbacks } = run.request.body
   const sent = await callErrbacks(run.host, applierOf(run), { request: run.self.request, errbacks, error })
   if (sent !== undefined) run.self.addTrail({ asTuple: () => sent })
+}
+
+/**
+ * What the worker tells the rest of the workflow about a task whose run could not (lost, given up): its chord part is
+ * counted, the failure spread. The caller stores the failure of the task itself. Throws what the backend or broker do.
+ */
+export async function spreadParentFailure(
+  request: TaskRequest,
+  task: RunnableTask,
+  error: RemoteError,
+  host: Host,
+): Promise<void> {
+  const run = new Run(task, host, request, {})
+  await countChordPart(run, run.record('FAILURE', error, error.traceback))
+  await spreadFailure(run, error)
 }
 
 async function failStep(run: Run, step: SignatureData, error: RemoteError): Promise<void> {

@@ -62,8 +62,6 @@ export interface RunnableTask {
    */
   run(self: TaskContext, args: readonly unknown[], kwargs: Readonly<Record<string, unknown>>): unknown
   readonly handlers: TaskHandlers
-  /** What a base class adds to `self`: fields as they are, methods called with `self` as their `this`. */
-  readonly members?: Readonly<Record<string, unknown>>
   /** `request` for errbacks called inline with (request, exc, traceback); `id` for those sent as tasks (surface PYO-011). */
   readonly errbackStyle: 'id' | 'request'
 }

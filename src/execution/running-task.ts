@@ -65,7 +65,6 @@ export class RunningTask implements TaskContext {
     this.log = parts.host.logger.child({ task_id: request.message.id, task_name: task.name })
     this.signal = parts.signal
     this.incoming = request
-    addMembers(this, task)
   }
 
   retry(options?: RetryOptions & { readonly throw?: true }): Promise<never>
@@ -180,7 +179,6 @@ export class DirectTask implements TaskContext {
     this.request = directRequestInfo(parts.task, parts.args, parts.kwargs, parts.hostname ?? '')
     this.log = parts.host.logger.child({ task_name: parts.task.name })
     this.signal = parts.signal ?? new AbortController().signal
-    addMembers(this, parts.task)
   }
 
   retry(options?: RetryOptions & { readonly throw?: true }): Promise<never>
@@ -227,11 +225,4 @@ export function resultRequest(request: TaskRequest): {
 function finish(retry: Retry, throws: boolean): Retry {
   if (throws) throw retry
   return retry
-}
-
-/** Gives `self` what the task's base class has; celeriac's own members stay. */
-function addMembers(self: TaskContext, task: RunnableTask): void {
-  for (const [name, value] of Object.entries(task.members ?? {})) {
-    if (!(name in self)) Object.defineProperty(self, name, { value, writable: true, enumerable: true })
-  }
 }

@@ -1,6 +1,7 @@
 /** Signature dicts as a worker reads them: what it needs, checked (wire-format 2.1 and 2.2). */
 import { InvalidTaskError } from '../../protocol/errors.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
+import { Tuple } from '../../protocol/values.js'
 
 /** A signature with every part there. */
 export interface Shape {
@@ -65,7 +66,8 @@ export function merge(shape: Shape, call: Call): Shape {
   return {
     ...shape,
     options,
-    args: [...(call.args ?? []), ...shape.args],
+    // A tuple, as in Celery, which `argsrepr` shows.
+    args: call.args?.length ? Tuple.from([...call.args, ...shape.args]) : shape.args,
     kwargs: { ...shape.kwargs, ...call.kwargs },
   }
 }

@@ -1,6 +1,5 @@
 import type { RemoteError } from '../../protocol/remote-error.js'
-import type { ResultMeta } from '../../protocol/result-meta.js'
-import { countChordPart, spreadFailure } from './follow-up.js'
+import { spreadParentFailure } from './follow-up.js'
 import type { Host } from './host.js'
 import type { TaskRequest } from './request.js'
 import { Run } from './run.js'
@@ -33,10 +32,8 @@ export async function recordTimeOut(
   try {
     await gate.idle(host.clock, boundMs)
     const run = new Run(task, host, request, {})
-    const record: ResultMeta = run.record('FAILURE', error)
-    if (run.storesErrors) await run.store(record)
-    await countChordPart(run, record)
-    await spreadFailure(run, error)
+    if (run.storesErrors) await run.store(run.record('FAILURE', error))
+    await spreadParentFailure(request, task, error, host)
   } catch (thrown) {
     host.logger.error(
       { err: thrown, task_id: request.message.id },

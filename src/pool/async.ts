@@ -25,10 +25,11 @@ import { watchLimits } from './time-limit.js'
 
 /** What an `AsyncPool` is made of. */
 export interface AsyncPoolOptions {
+  readonly host: Host
   /** How many tasks run at once; at least 1. */
   readonly size: number
-  /** Shown in STARTED results and given to `accepted`. */
-  readonly pid: number
+  /** Shown in STARTED results and given to `accepted`; default this process's. */
+  readonly pid?: number
   /** Ids of tasks that succeeded; default a set of its own. */
   readonly successes?: SuccessSet
 }
@@ -44,11 +45,11 @@ export class AsyncPool implements Pool {
   private leakedSlots = 0
   private isStopped = false
 
-  constructor(host: Host, options: AsyncPoolOptions) {
-    this.host = host
-    this.pid = options.pid
+  constructor(options: AsyncPoolOptions) {
+    this.host = options.host
+    this.pid = options.pid ?? process.pid
     this.slots = wholeSlots(options.size)
-    this.successes = options.successes ?? new SuccessSet(host.clock)
+    this.successes = options.successes ?? new SuccessSet(options.host.clock)
   }
 
   get size(): number {
