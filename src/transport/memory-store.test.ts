@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { textOf, toQueue } from './collector.conformance.js'
 import { createMemoryTransport } from './memory-transport.js'
-import { describeTransport, textOf, toQueue } from './transport.conformance.js'
+import { describeTransport } from './transport.conformance.js'
 import type { Connection } from './transport.js'
 
 describeTransport(

@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Envelope } from '../../protocol/envelope.js'
 import { ConfigError, ConnectionLostError, DeliveryLostError } from '../errors.js'
-import type { Connection, ConsumeOptions, Delivery, Outgoing, Subscription, Unreadable } from './transport.js'
+import { Collector, message, textOf, toQueue } from './collector.conformance.js'
+import type { Connection, Delivery, Subscription } from './transport.js'
 
 /** One broker of its own for one test. */
 export interface TransportHarness {
@@ -25,89 +25,6 @@ export interface TransportHarness {
 export interface TransportSkips {
   readonly killHolder?: string
   readonly putGarbage?: string
-}
-
-/** A message with a text body. */
-export function message(text: string, headers: Record<string, unknown> = {}): Envelope {
-  return {
-    body: new TextEncoder().encode(text),
-    contentType: 'application/json',
-    contentEncoding: 'utf-8',
-    headers,
-    properties: { correlationId: text, deliveryMode: 2, priority: 0 },
-  }
-}
-
-/** The text of a message made by `message`. */
-export function textOf({ envelope }: Pick<Delivery, 'envelope'>): string {
-  return new TextDecoder().decode(envelope.body)
-}
-
-/** Messages for the default exchange. */
-export function toQueue(queue: string, texts: readonly string[]): Outgoing[] {
-  return texts.map((text) => ({ envelope: message(text), to: { exchange: '', routingKey: queue } }))
-}
-
-/** A consumer that keeps what it got, and can be waited for. */
-export class Collector {
-  readonly deliveries: Delivery[] = []
-  readonly unreadable: Unreadable[] = []
-  readonly #waiting = new Set<() => void>()
-  #onEach: (delivery: Delivery) => void
-
-  constructor(onEach: (delivery: Delivery) => void = () => {}) {
-    this.#onEach = onEach
-  }
-
-  get texts(): string[] {
-    return this.deliveries.map(textOf)
-  }
-
-  options(prefetch: number, noAck = false): ConsumeOptions {
-    return {
-      prefetch,
-      noAck,
-      onDeliveries: (deliveries) => {
-        for (const delivery of deliveries) {
-          this.deliveries.push(delivery)
-          this.#onEach(delivery)
-        }
-        this.#tell()
-      },
-      onUnreadable: (report) => {
-        this.unreadable.push(report)
-        this.#tell()
-      },
-    }
-  }
-
-  /** Resolves once `isDone` holds; rejects after `ms`. */
-  until(isDone: () => boolean, ms = 15_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const check = (): void => {
-        if (!isDone()) return
-        clearTimeout(bound)
-        this.#waiting.delete(check)
-        resolve()
-      }
-      const bound = setTimeout(() => {
-        this.#waiting.delete(check)
-        reject(
-          new Error(`waited ${ms} ms in vain; got ${this.deliveries.length}: ${this.texts.slice(0, 20)}`),
-        )
-      }, ms)
-      this.#waiting.add(check)
-      check()
-    })
-  }
-
-  count(count: number): Promise<void> {
-    return this.until(() => this.deliveries.length >= count)
-  }
-
-  #tell(): void {
-    for (const check of [...this.#waiting]) check()
-  }
 }
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => `m${index}`)
@@ -292,10 +209,9 @@ export function describeTransport(
       const { collector: next } = await consume()
       await next.count(19)
       expect(next.texts).toEqual(texts.filter((text) => text !== 'm2'))
-      expect(next.deliveries.map((d) => d.redelivered)).toEqual([
-        ...Array(7).fill(true),
-        ...Array(12).fill(false),
-      ])
+      // The acknowledgement made room for one more, which may or may not have been handed over.
+      const flags = next.deliveries.filter((d) => textOf(d) !== 'm8').map((d) => d.redelivered)
+      expect(flags).toEqual([...Array(7).fill(true), ...Array(11).fill(false)])
     })
 
     it('leaves nothing behind when it is closed while it takes', async () => {

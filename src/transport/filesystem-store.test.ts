@@ -1,0 +1,340 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
+import { Collector, message, textOf, toQueue } from './collector.conformance.js'
+import { createFilesystemTransport } from './filesystem-transport.js'
+import { describeTransport } from './transport.conformance.js'
+import type { Connection } from './transport.js'
+
+const peerScript = path.join(import.meta.dirname, 'filesystem-peer.conformance.ts')
+
+/** Another process on the same folder; `lines` grow as it prints. */
+class Peer {
+  readonly lines: string[] = []
+  readonly child: ChildProcess
+  readonly ended: Promise<void>
+  readonly #checks = new Set<() => void>()
+
+  constructor(...args: readonly string[]) {
+    this.child = spawn(process.execPath, ['--import', 'tsx', peerScript, ...args], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    this.ended = new Promise((resolve) => this.child.once('close', () => resolve()))
+    createInterface({ input: this.child.stdout! }).on('line', (line) => {
+      this.lines.push(line)
+      for (const check of [...this.#checks]) check()
+    })
+  }
+
+  until(isDone: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const bound = setTimeout(
+        () => reject(new Error(`a peer printed only ${this.lines.length} lines`)),
+        18_000,
+      )
+      const check = (): void => {
+        if (!isDone()) return
+        clearTimeout(bound)
+        this.#checks.delete(check)
+        resolve()
+      }
+      this.#checks.add(check)
+      check()
+    })
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.ended
+  }
+
+  async end(): Promise<void> {
+    this.child.stdin?.end()
+    await this.ended
+  }
+}
+
+let folder: string
+let connections: Connection[]
+let peers: Peer[]
+
+async function setUp(): Promise<void> {
+  folder = await mkdtemp(path.join(tmpdir(), 'celeriac-broker-'))
+  connections = []
+  peers = []
+}
+
+async function tearDown(): Promise<void> {
+  for (const peer of peers) if (peer.child.exitCode === null) await peer.kill()
+  await Promise.all(connections.map((connection) => connection.close()))
+  await rm(folder, { recursive: true, force: true })
+}
+
+async function connect(transportOptions: Record<string, unknown> = {}): Promise<Connection> {
+  const options = { transportOptions: { visibility_timeout: 2, ...transportOptions } }
+  const connection = await createFilesystemTransport().connect(`filesystem://${folder}`, options)
+  connections.push(connection)
+  return connection
+}
+
+function peer(job: 'hold' | 'work' | 'publish', queue: string, count = 0, name: string = job): Peer {
+  const started = new Peer(folder, job, queue, String(count), name)
+  peers.push(started)
+  return started
+}
+
+const messageFiles = async (where = folder): Promise<string[]> =>
+  (await readdir(where)).filter((name) => name.endsWith('.msg')).sort()
+
+describeTransport('filesystem', async () => {
+  await setUp()
+  return {
+    connect: () => connect(),
+    async killHolder(queue, count) {
+      const holder = peer('hold', queue, count)
+      await holder.until(() => holder.lines.length === count + 1)
+      await holder.kill()
+    },
+    putGarbage: (queue, bytes) => writeFile(path.join(folder, `1_x.${queue}.msg`), bytes),
+    async end() {
+      await Promise.all(connections.map((connection) => connection.close()))
+      expect(await readdir(path.join(folder, '.celeriac', 'held'))).toEqual([])
+      expect(await readdir(path.join(folder, '.celeriac', 'tmp'))).toEqual([])
+      await tearDown()
+    },
+  }
+})
+
+describe('FilesystemStore', () => {
+  beforeEach(setUp)
+  afterEach(tearDown)
+
+  it('TST-022 writes files that kombu reads: its names, its envelope, nothing else in its way', async () => {
+    const connection = await connect()
+    const before = Number(process.hrtime.bigint() / 1_000_000n)
+    await connection.publish(toQueue('celery', ['a']))
+    const [name] = await messageFiles()
+    expect(name).toMatch(
+      /^\d+_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.celery\.msg$/,
+    )
+    expect(Math.abs(Number.parseInt(name!, 10) - before)).toBeLessThan(5000)
+    const envelope = JSON.parse(await readFile(path.join(folder, name!), 'utf8'))
+    expect(envelope).toMatchObject({
+      body: Buffer.from('a').toString('base64'),
+      properties: { delivery_info: { exchange: '', routing_key: 'celery' }, body_encoding: 'base64' },
+    })
+    expect((await readdir(folder)).sort()).toEqual(['.celeriac', name, 'control'].sort())
+  })
+
+  it('keeps the binding table as kombu does: rows of three, newest first, in Python separators', async () => {
+    const connection = await connect()
+    const exchange = (name: string, type: 'direct' | 'topic') => ({ name, type, durable: true })
+    await connection.declare({
+      exchanges: [exchange('celery', 'direct'), exchange('celeryev', 'topic')],
+      queues: [],
+      bindings: [
+        { from: 'celery', to: { queue: 'celery' }, routingKey: 'celery' },
+        { from: 'celery', to: { queue: 'second' }, routingKey: 'celery' },
+        { from: 'celeryev', to: { queue: 'ev' }, routingKey: '#' },
+      ],
+    })
+    const table = (name: string): Promise<string> =>
+      readFile(path.join(folder, 'control', `${name}.exchange`), 'utf8')
+    expect(await table('celery')).toBe('[["celery", "", "second"], ["celery", "", "celery"]]')
+    expect(await table('celeryev')).toBe('[["#", "^.*?$", "ev"]]')
+  })
+
+  it('uses the folders of the options and of the URL, and store_processed keeps what was settled', async () => {
+    const url = `filesystem://${path.join(folder, 'short')}`
+    const kept = path.join(folder, 'kept')
+    const options = { transportOptions: { store_processed: true, processed_folder: kept } }
+    const connection = await createFilesystemTransport().connect(url, options)
+    connections.push(connection)
+    await connection.publish(toQueue('q', ['a']))
+    const [name] = await messageFiles(path.join(folder, 'short'))
+    await (await connection.get('q'))?.ack()
+    expect(await messageFiles(kept)).toEqual([name])
+    expect(await messageFiles(path.join(folder, 'short'))).toEqual([])
+  })
+
+  it('reads from data_folder_in and writes to data_folder_out', async () => {
+    const [one, other] = [path.join(folder, 'one'), path.join(folder, 'other')]
+    const make = async (dataIn: string, dataOut: string): Promise<Connection> => {
+      const transportOptions = {
+        data_folder_in: dataIn,
+        data_folder_out: dataOut,
+        control_folder: path.join(folder, 'control'),
+      }
+      const connection = await createFilesystemTransport().connect('filesystem://', { transportOptions })
+      connections.push(connection)
+      return connection
+    }
+    const [left, right] = [await make(one, other), await make(other, one)]
+    await left.publish(toQueue('q', ['to the right']))
+    expect(await left.get('q')).toBeUndefined()
+    const got = await right.get('q')
+    expect(got && textOf(got)).toBe('to the right')
+    await right.close()
+    expect(await messageFiles(other)).toHaveLength(1)
+  })
+
+  it('waits for a writer that has made its file but not yet written it', async () => {
+    const connection = await connect()
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await connection.publish(toQueue('other', ['late']))
+    const [whole] = await messageFiles()
+    const content = await readFile(path.join(folder, whole!))
+    // As kombu does: open under the final name, then write through the open file, wherever it is by then.
+    const file = await open(path.join(folder, '7_00000000-0000-4000-8000-000000000000.q.msg'), 'w')
+    await connection.publish(toQueue('q', ['while it waits']))
+    await collector.count(1)
+    await file.write(content.subarray(0, 20))
+    await file.write(content.subarray(20))
+    await file.close()
+    await collector.count(2)
+    expect(collector.texts).toEqual(['while it waits', 'late'])
+    expect(collector.unreadable).toEqual([])
+  })
+
+  it('sets aside a file that stays cut, with its bytes', async () => {
+    const connection = await connect()
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await writeFile(path.join(folder, '7_a.q.msg'), '{"body": "abc')
+    await collector.until(() => collector.unreadable.length === 1)
+    const [report] = collector.unreadable
+    expect(await readFile(report!.keptAt, 'utf8')).toBe('{"body": "abc')
+    expect(report!.keptAt).toContain(path.join('.celeriac', 'unreadable'))
+  })
+
+  it('refuses queue names that cannot be part of a file name, and writes nothing', async () => {
+    const connection = await connect()
+    for (const queue of ['../out', 'a/b', 'a\0b', 'x'.repeat(300)]) {
+      const both = [...toQueue('fine', ['a']), ...toQueue(queue, ['b'])]
+      await expect(connection.publish(both)).rejects.toBeInstanceOf(InvalidArgumentError)
+    }
+    expect(await messageFiles()).toEqual([])
+  })
+
+  it('leaves a message with the process that holds it while that is stopped, and takes it when that dies', async () => {
+    const connection = await connect({ visibility_timeout: 0.3 })
+    await connection.publish(toQueue('q', ['a']))
+    const holder = peer('hold', 'q', 1)
+    await holder.until(() => holder.lines.includes('a'))
+    holder.child.kill('SIGSTOP')
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    // Thirty rounds of looking for abandoned messages pass in a second; messages keep the consumer going meanwhile.
+    const start = performance.now()
+    for (let ticks = 1; performance.now() - start < 1000; ticks += 1) {
+      await connection.publish(toQueue('q', ['tick']))
+      await collector.count(ticks)
+    }
+    expect(collector.texts).not.toContain('a')
+    await holder.kill()
+    await collector.until(() => collector.texts.includes('a'))
+    expect(collector.deliveries.find((delivery) => textOf(delivery) === 'a')?.redelivered).toBe(true)
+  })
+
+  it('takes back what a process of another machine held once that gives no sign of life', async () => {
+    const connection = await connect({ visibility_timeout: 0.5 })
+    await connection.publish(toQueue('q', ['a']))
+    const [name] = await messageFiles()
+    const foreign = path.join(folder, '.celeriac', 'held', '1-1-0123456789ab-other')
+    await mkdir(foreign, { recursive: true })
+    await rename(path.join(folder, name!), path.join(foreign, name!))
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    const alive = performance.now()
+    while (performance.now() - alive < 1000) {
+      const sign = new Date(Date.now() + (performance.now() - alive))
+      await utimes(foreign, sign, sign)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(collector.texts).toEqual([])
+    await collector.count(1)
+    expect(collector.deliveries[0]?.redelivered).toBe(true)
+  })
+
+  it('shares thousands of messages between processes: each is worked once, none is lost', async () => {
+    const workers = [peer('work', 'q'), peer('work', 'q'), peer('work', 'q')]
+    await Promise.all(workers.map((worker) => worker.until(() => worker.lines[0] === 'ready')))
+    const publishers = [peer('publish', 'q', 1000, 'left'), peer('publish', 'q', 1000, 'right')]
+    const connection = await connect()
+    await connection.publish(
+      toQueue(
+        'q',
+        Array.from({ length: 500 }, (_, index) => `here-${index}`),
+      ),
+    )
+    await Promise.all(publishers.map((publisher) => publisher.until(() => publisher.lines.includes('done'))))
+    const worked = (): string[] => workers.flatMap((worker) => worker.lines.slice(1))
+    await Promise.race(workers.map((worker) => worker.until(() => worked().length >= 2500)))
+    await Promise.all([...workers, ...publishers].map((each) => each.end()))
+    expect(new Set(worked()).size).toBe(2500)
+    expect(worked()).toHaveLength(2500)
+    expect(await messageFiles()).toEqual([])
+  })
+
+  it('loses nothing when consumers are killed over and over', async () => {
+    const connection = await connect()
+    const texts = Array.from({ length: 60 }, (_, index) => `m${index}`)
+    await connection.publish(toQueue('q', texts))
+    for (let round = 0; round < 3; round += 1) {
+      const holder = peer('hold', 'q', 20)
+      await holder.until(() => holder.lines.length > 5)
+      await holder.kill()
+    }
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await collector.count(60)
+    expect(collector.texts.toSorted()).toEqual(texts.toSorted())
+  })
+
+  it('finds messages among ten thousand others without looking at each again for each claim', async () => {
+    const connection = await connect()
+    const names = Array.from(
+      { length: 10_000 },
+      (_, i) => `${1000 + i}_00000000-0000-4000-8000-000000000000.other.msg`,
+    )
+    for (let at = 0; at < names.length; at += 500) {
+      await Promise.all(names.slice(at, at + 500).map((name) => writeFile(path.join(folder, name), '{}')))
+    }
+    const collector = new Collector((delivery) => void delivery.ack())
+    await connection.consume(['q'], collector.options(1))
+    const start = performance.now()
+    for (let index = 0; index < 300; index += 1) {
+      await connection.publish(toQueue('q', [`m${index}`]))
+      await collector.count(index + 1)
+    }
+    // Listing 10,000 names takes some ten milliseconds: twice per message would be most of this bound.
+    expect(performance.now() - start).toBeLessThan(9000)
+    expect(await connection.queueLength('other')).toBe(10_000)
+  })
+
+  it('says which folder it cannot make', async () => {
+    await writeFile(path.join(folder, 'file'), '')
+    const url = `filesystem://${path.join(folder, 'file')}`
+    const failing = createFilesystemTransport().connect(url, { transportOptions: {} })
+    await expect(failing).rejects.toBeInstanceOf(BrokerUnavailableError)
+    await expect(failing).rejects.toThrow(path.join(folder, 'file'))
+    const wrong = createFilesystemTransport().connect(url, { transportOptions: { data_folder_in: 5 } })
+    await expect(wrong).rejects.toBeInstanceOf(ConfigError)
+  })
+
+  it('ends with the cause when its folder goes away, and refuses further work', async () => {
+    const connection = await connect({ polling_interval: 0.05 })
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await rm(folder, { recursive: true })
+    expect(await connection.closed).toBeInstanceOf(Error)
+    await expect(
+      connection.publish([{ envelope: message('a'), to: { exchange: '', routingKey: 'q' } }]),
+    ).rejects.toThrow(/has ended/)
+  })
+})
