@@ -25,7 +25,6 @@ import { watchLimits } from './time-limit.js'
 
 /** What an `AsyncPool` is made of. */
 export interface AsyncPoolOptions {
-  readonly host: Host
   /** How many tasks run at once; at least 1. */
   readonly size: number
   /** Shown in STARTED results and given to `accepted`; default this process's. */
@@ -45,11 +44,11 @@ export class AsyncPool implements Pool {
   private leakedSlots = 0
   private isStopped = false
 
-  constructor(options: AsyncPoolOptions) {
-    this.host = options.host
+  constructor(host: Host, options: AsyncPoolOptions) {
+    this.host = host
     this.pid = options.pid ?? process.pid
     this.slots = wholeSlots(options.size)
-    this.successes = options.successes ?? new SuccessSet(options.host.clock)
+    this.successes = options.successes ?? new SuccessSet(host.clock)
   }
 
   get size(): number {
