@@ -27,6 +27,8 @@ export interface Applier {
   /** Present when the backend counts chord parts; otherwise `celery.chord_unlock` is sent. */
   readonly chords?: ChordCounter | undefined
   readonly newId?: (() => string) | undefined
+  /** `interval`, `countdown` and `max_retries` of the `celery.chord_unlock` that is sent. */
+  readonly unlock?: Readonly<Record<string, unknown>>
 }
 
 /** What was sent: the id to wait for, and the result in `as_tuple` form. */
@@ -183,9 +185,13 @@ async function sendUnlock(
     {
       task: 'celery.chord_unlock',
       args: [gid, body],
-      kwargs: { interval: null, max_retries: null, result },
+      kwargs: {
+        interval: applier.unlock?.['interval'] ?? null,
+        max_retries: applier.unlock?.['max_retries'] ?? null,
+        result,
+      },
       options: {
-        countdown: 1,
+        countdown: applier.unlock?.['countdown'] ?? 1,
         ignore_result: true,
         ...(queue === undefined ? { route_name: readShape(body).task } : { queue }),
         ...(priority === undefined ? {} : { priority }),
