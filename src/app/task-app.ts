@@ -1,4 +1,5 @@
 import type { AsyncResult } from '../backend/async-result.js'
+import type { EagerResult } from '../backend/eager-result.js'
 import type { SendOptions } from '../canvas/send-options.js'
 import type { Call, SignatureApp } from '../canvas/signature-app.js'
 import type { TaskContext } from '../execution/context.js'
@@ -11,7 +12,7 @@ export interface TaskApp extends SignatureApp {
   /** Publishes a call and gives the result to wait for. */
   publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>>
   /** Runs a task here, now (surface TST-003). */
-  runEagerly(task: RunnableTask, call: Call): Promise<AsyncResult<unknown>>
+  runEagerly(task: RunnableTask, call: Call, throws?: boolean): Promise<EagerResult<unknown>>
   /** Arguments as they would arrive after a trip over the wire (surface TST-001). */
   overTheWire(call: Call, serializer: string): Call
   /** What a bound task sees when it is called as a function (surface TSK-052). */

@@ -20,10 +20,10 @@ export type TaskCall<A extends Arguments, K extends object> = SendOptions &
     | ([] extends A ? { readonly args?: A; readonly kwargs?: K } : never)
   )
 
-/** The parameter of `applyAsync`, which may be left out when the task needs no arguments. */
-export type OptionalCall<A extends Arguments, K extends object> = [] extends A
-  ? [call?: TaskCall<A, K>]
-  : [call: TaskCall<A, K>]
+/** The parameter of `applyAsync` and `apply`, which may be left out when the task needs no arguments. */
+export type OptionalCall<A extends Arguments, K extends object, More = unknown> = [] extends A
+  ? [call?: TaskCall<A, K> & More]
+  : [call: TaskCall<A, K> & More]
 
 /** What `signature()` takes; arguments may come later. */
 export type SignatureCall<A extends Arguments, K extends object> = SendOptions & {

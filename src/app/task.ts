@@ -6,6 +6,7 @@
  * Rule 3: a schema's errors are the task's: they are stored, and retried only where `autoretryFor` says so.
  */
 import type { AsyncResult } from '../backend/async-result.js'
+import type { EagerResult } from '../backend/eager-result.js'
 import type { AnyKwargs, Arguments } from '../canvas/call-types.js'
 import type { SendOptions } from '../canvas/send-options.js'
 import type { Call } from '../canvas/signature-app.js'
@@ -83,17 +84,17 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     return this.parameters.isNamed ? this.parameters.names : undefined
   }
 
-  /** Runs the task here, now, with a result and all that a worker does around it (surface TST-003 to TST-014). */
-  async apply(...[call]: OptionalCall<A, K>): Promise<AsyncResult<Awaited<R>>> {
-    const { args, kwargs, options } = splitCall(call)
-    const eager = {
-      name: this.name,
-      args,
-      kwargs,
-      argsAsTuple: true,
-      options: { ...this.presets, ...options },
-    }
-    return (await this.app.runEagerly(this, eager)) as AsyncResult<Awaited<R>>
+  /**
+   * Runs the task here, now, with a result and all that a worker does around it (surface TST-003 to TST-014). Never
+   * throws the task's error, unless `throws` (default `taskEagerPropagates`) says so.
+   */
+  async apply(
+    ...[call]: OptionalCall<A, K, { readonly throws?: boolean }>
+  ): Promise<EagerResult<Awaited<R>>> {
+    const { throws, ...rest } = (call ?? {}) as SendOptions & { readonly throws?: boolean }
+    const { options, ...given } = splitCall(rest)
+    const eager = { ...given, name: this.name, options: { ...this.presets, ...options } }
+    return (await this.app.runEagerly(this, eager, throws)) as EagerResult<Awaited<R>>
   }
 
   /** The same task with other options for every call; it is callable, too. */
@@ -129,7 +130,9 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     const shadow = call.options.shadow ?? this.definition.shadowName?.(call.args, call.kwargs, call.options)
     const named = shadow === undefined ? checked : { ...checked, options: { ...checked.options, shadow } }
     if (this.app.conf.taskAlwaysEager) {
-      return this.app.runEagerly(this, this.app.overTheWire(named, named.options.serializer ?? serializer))
+      const arrived = this.app.overTheWire(named, named.options.serializer ?? serializer)
+      // As in Celery the caller gets an EagerResult, which answers all that it can of what an AsyncResult is asked.
+      return (await this.app.runEagerly(this, arrived)) as unknown as AsyncResult<unknown>
     }
     return this.app.publish(named, executionDefaults(this.parts.options))
   }

@@ -1,4 +1,5 @@
 import type { AsyncResult } from '../backend/async-result.js'
+import type { EagerResult } from '../backend/eager-result.js'
 import type { SendOptions } from './send-options.js'
 import type { Sender } from './sender.js'
 
@@ -17,7 +18,7 @@ export interface SignatureApp extends Sender {
   /** Sends the call, by the task's own rules when it is registered here, else by its name (surface CNV-015). */
   dispatch(call: Call): Promise<AsyncResult<unknown>>
   /** Runs the call here, now, with a result (surface TST-003). Throws `TaskNotRegisteredError`. */
-  dispatchEagerly(call: Call): Promise<AsyncResult<unknown>>
+  dispatchEagerly(call: Call): Promise<EagerResult<unknown>>
   /** Calls the task's function. Throws `TaskNotRegisteredError`. */
   callTask(name: string, args: readonly unknown[], kwargs: Readonly<Record<string, unknown>>): unknown
   asyncResult<T>(taskId: string): AsyncResult<T>

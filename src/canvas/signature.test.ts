@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AsyncResult } from '../backend/async-result.js'
+import { EagerResult } from '../backend/eager-result.js'
 import { kw } from './kw.js'
 import { Signature } from './signature.js'
 import type { Call, SignatureApp } from './signature-app.js'
@@ -15,8 +16,9 @@ class RecordingApp implements SignatureApp {
     this.calls.push(call)
     return this.asyncResult('sent')
   }
-  async dispatchEagerly(call: Call): Promise<AsyncResult<unknown>> {
-    return this.dispatch(call)
+  async dispatchEagerly(call: Call): Promise<EagerResult<unknown>> {
+    this.calls.push(call)
+    return new EagerResult('eager', undefined, 'SUCCESS')
   }
   callTask(name: string, args: readonly unknown[], kwargs: Readonly<Record<string, unknown>>): unknown {
     return { name, args, kwargs }

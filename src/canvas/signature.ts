@@ -9,7 +9,9 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { SignatureData } from '../../protocol/signature-data.js'
+import { Tuple } from '../../protocol/values.js'
 import type { AsyncResult } from '../backend/async-result.js'
+import type { EagerResult } from '../backend/eager-result.js'
 import { InvalidArgumentError } from '../errors.js'
 import type { AnyKwargs, Arguments } from './call-types.js'
 import { type Kw, splitArguments } from './kw.js'
@@ -45,6 +47,9 @@ export type SignatureCall<A extends Arguments = Arguments> = SendOptions & {
   readonly kwargs?: AnyKwargs
 }
 
+/** Types that are one task on the wire (wire-format 2.2). */
+const singleTasks: ReadonlySet<string> = new Set(['xmap', 'xstarmap', 'chunks'])
+
 const keptOnceSet: readonly string[] = ['group_id', 'stamped_headers']
 
 /** A call that can be sent, linked, stored or passed on; `A` are the arguments it still takes, `R` its result. */
@@ -76,7 +81,7 @@ export class Signature<A extends Arguments = Arguments, R = unknown> {
     if (typeof task !== 'string' || task === '') {
       throw new InvalidArgumentError('A signature needs the name of its task under "task"')
     }
-    if (type !== undefined && type !== null) {
+    if (type && !singleTasks.has(String(type))) {
       throw new InvalidArgumentError(
         `Signature ${task} has subtask_type ${JSON.stringify(type)}; only signatures of single tasks can be sent from here`,
       )
@@ -87,7 +92,7 @@ export class Signature<A extends Arguments = Arguments, R = unknown> {
       kwargs: recordOf(kwargs, 'kwargs', task),
       options: recordOf(options, 'options', task),
       immutable: Boolean(immutable),
-      argsAsTuple: false,
+      argsAsTuple: args instanceof Tuple,
     })
   }
 
@@ -134,8 +139,8 @@ export class Signature<A extends Arguments = Arguments, R = unknown> {
   }
 
   /** Runs it here, now, with a result (surface TST-003). Throws `TaskNotRegisteredError`. */
-  async apply(call: SignatureCall<A> = {}): Promise<AsyncResult<R>> {
-    return (await this.app.dispatchEagerly(this.merged(call))) as AsyncResult<R>
+  async apply(call: SignatureCall<A> = {}): Promise<EagerResult<R>> {
+    return (await this.app.dispatchEagerly(this.merged(call))) as EagerResult<R>
   }
 
   /** Calls the function itself and returns what it returns (surface CNV-013). Throws `TaskNotRegisteredError`. */

@@ -1,0 +1,384 @@
+/**
+ * Who you are: the tasks, settings and connections of one application (`celery/app/base.py` Celery).
+ *
+ * Rule 1: making an app does nothing: no connection, no timer, no file. What it needs is opened when first used, and
+ * `close()` lets all of it go.
+ * Rule 2: it knows nothing of workers; `Celery` (in `worker/celery.ts`) adds them.
+ * Rule 3: settings stop here. What lies below gets options of its own.
+ */
+import { hostname } from 'node:os'
+import { type Codec, createCodec } from '../../protocol/serializers.js'
+import type { SignatureData } from '../../protocol/signature-data.js'
+import { AsyncResult, restoreGroup } from '../backend/async-result.js'
+import type { ResultBackend } from '../backend/backend.js'
+import type { EagerResult } from '../backend/eager-result.js'
+import type { GroupResult } from '../backend/group-result.js'
+import { openBackend } from '../backend/open.js'
+import type { ResultContext, RevokeOptions } from '../backend/result-context.js'
+import type { AnyKwargs, Arguments, KwargsOf } from '../canvas/call-types.js'
+import type { Linkable, SendOptions } from '../canvas/send-options.js'
+import { Signature } from '../canvas/signature.js'
+import type { Call } from '../canvas/signature-app.js'
+import { optionsFromWire, optionsToWire, signatureDataOf } from '../canvas/wire-options.js'
+import { type Clock, systemClock } from '../clock.js'
+import { InvalidArgumentError } from '../errors.js'
+import { applyTask } from '../execution/apply.js'
+import { currentTask, type TaskContext } from '../execution/context.js'
+import type { ExecutionSettings, Host, Resend, RunnableTask } from '../execution/host.js'
+import type { Outcome } from '../execution/outcome.js'
+import type { TaskRequest } from '../execution/request.js'
+import { DirectTask } from '../execution/running-task.js'
+import { type Logger, silentLogger } from '../logger.js'
+import { createSignals, type Signals } from '../signals.js'
+import { openTransport } from '../transport/open.js'
+import { AppLogger } from './app-logger.js'
+import { type AppOptions, partNames } from './app-options.js'
+import { brokerUrls, loadConfig } from './config.js'
+import { readConfigFile } from './config-file.js'
+import { Control } from './control.js'
+import { Interceptors } from './interceptors.js'
+import { Publisher, type SendRequest, type Sent } from './publisher.js'
+import { Queues } from './queues.js'
+import {
+  type RemoteArgs,
+  type RemoteKwargs,
+  type RemoteResult,
+  RemoteTask,
+  type RemoteTypes,
+} from './remote-task.js'
+import type { Settings } from './settings.js'
+import { type CallableTask, callable, Task } from './task.js'
+import type { TaskApp } from './task-app.js'
+import type { TaskSelf } from './task-base.js'
+import { splitCall } from './task-handle.js'
+import type { TaskDefinition, TaskFunction } from './task-options.js'
+import { TaskRegistry } from './task-registry.js'
+
+/** What `sendTask` takes: arguments and call options (surface 3.1). */
+export type SendTaskOptions = SendOptions & { readonly args?: Arguments; readonly kwargs?: AnyKwargs }
+
+/** An application without workers; `Celery` is one with them. */
+export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
+  /** Its name: Celery's `main`. */
+  readonly main: string
+  /** Settings in camelCase, frozen. */
+  readonly conf: Settings
+  readonly logger: AppLogger
+  readonly clock: Clock
+  readonly random: () => number
+  readonly newId: () => string
+  readonly signals: Signals
+  readonly interceptors = new Interceptors()
+  readonly tasks = new TaskRegistry()
+  readonly execution: ExecutionSettings
+  /** The id of this app in `reply_to`; a UUID. */
+  readonly oid: string
+  readonly control: Control
+  private readonly options: AppOptions
+  private lazyCodec: Codec | undefined
+  private lazyQueues: Queues | undefined
+  private lazyBackend: ResultBackend | undefined
+  private lazyPublisher: Publisher | undefined
+
+  /** Throws `UnknownSettingError` and `ConfigError` for settings that cannot be. */
+  constructor(main = 'celery', options: AppOptions = {}) {
+    this.main = main
+    this.options = options
+    this.logger = new AppLogger(options.logger ?? silentLogger)
+    this.clock = options.clock ?? systemClock()
+    this.random = options.random ?? Math.random
+    this.newId = options.newId ?? (() => crypto.randomUUID())
+    this.conf = settingsOf(options, this.logger)
+    this.signals = createSignals(this.logger)
+    this.oid = this.newId()
+    this.execution = executionSettings(this.conf)
+    this.control = new Control(this)
+  }
+
+  // ---- tasks ----
+
+  /**
+   * Defines a task. The first definition of a name wins and is returned to all (surface TSK-032). With `bind: true` the
+   * function gets `self` first. Throws `ConfigError` for annotations that do not fit.
+   */
+  task<A extends Arguments, R>(name: string, run: (...args: A) => R): CallableTask<A, R>
+  task<
+    A extends Arguments,
+    R,
+    const P extends readonly string[] = readonly string[],
+    B extends object = object,
+  >(
+    name: string,
+    definition: TaskDefinition<P, B, A> & { readonly bind: true },
+    run: (self: TaskSelf<B>, ...args: A) => R,
+  ): CallableTask<A, R, KwargsOf<P, A>>
+  task<
+    A extends Arguments,
+    R,
+    const P extends readonly string[] = readonly string[],
+    B extends object = object,
+  >(
+    name: string,
+    definition: TaskDefinition<P, B, A> & { readonly bind?: false },
+    run: (...args: A) => R,
+  ): CallableTask<A, R, KwargsOf<P, A>>
+  task(name: string): RunnableTask | undefined
+  task(name: string, second?: TaskDefinition | TaskFunction, third?: TaskFunction): unknown {
+    if (second === undefined) return this.tasks.get(name)
+    const [definition, run] = typeof second === 'function' ? [{}, second] : [second, third]
+    if (typeof name !== 'string' || name === '' || typeof run !== 'function') {
+      throw new InvalidArgumentError(
+        "A task needs a name and a function: app.task('shop.add', (x, y) => x + y)",
+      )
+    }
+    const known = this.tasks.get(name)
+    return known ?? this.tasks.add(callable(new Task(this, name, definition, run)))
+  }
+
+  /** A task that lives in another process, by its name and types; nothing is checked or registered here. */
+  remote<T extends RemoteTypes = RemoteTypes>(
+    name: string,
+    options: SendOptions = {},
+  ): RemoteTask<RemoteArgs<T>, RemoteResult<T>, RemoteKwargs<T>> {
+    return new RemoteTask(this, name, options)
+  }
+
+  /**
+   * Sends a task by its name; options of a local task of that name do not apply (surface PUB-027). Throws as `delay`
+   * does, but for `TypeError`.
+   */
+  async sendTask<R = unknown>(name: string, call: SendTaskOptions = {}): Promise<AsyncResult<R>> {
+    return (await this.publishByName({ ...splitCall(call), name })) as AsyncResult<R>
+  }
+
+  /** A signature of a task by name, of a signature's data, or a copy of a signature (surface CNV-004). */
+  signature(
+    of: string | Linkable | { readonly name: string },
+    call: SendTaskOptions & { readonly immutable?: boolean } = {},
+  ): Signature {
+    const { immutable, ...rest } = call
+    const name =
+      typeof of === 'string' ? of : 'name' in of && typeof of.name === 'string' ? of.name : undefined
+    if (name !== undefined) {
+      const { options, ...given } = splitCall(rest)
+      return new Signature(this, {
+        ...given,
+        task: name,
+        options: optionsToWire(options),
+        immutable: immutable ?? false,
+      })
+    }
+    const copy = Signature.fromData(this, signatureDataOf(of)).clone(rest)
+    return immutable === undefined ? copy : copy.set({ immutable })
+  }
+
+  // ---- results ----
+
+  /** The result of the task with this id. */
+  asyncResult<R = unknown>(taskId: string): AsyncResult<R> {
+    return new AsyncResult<R>(taskId, this)
+  }
+
+  /** A group that was saved with this id; undefined when the backend has none (surface RES-073). */
+  restoreGroup(groupId: string): Promise<GroupResult | undefined> {
+    return restoreGroup(groupId, this)
+  }
+
+  insideTask(): boolean {
+    return currentTask() !== undefined
+  }
+
+  /** Tells all workers not to run these tasks (surface RES-055). */
+  revoke(taskIds: readonly string[], options: RevokeOptions = {}): Promise<void> {
+    return this.control.revoke(taskIds, options)
+  }
+
+  // ---- parts, opened when first used ----
+
+  get codec(): Codec {
+    const { types, serializers, maxBodyBytes } = this.options
+    this.lazyCodec ??= createCodec({
+      ...(types === undefined ? {} : { types }),
+      ...(serializers === undefined ? {} : { serializers }),
+      ...(maxBodyBytes === undefined ? {} : { maxBytes: maxBodyBytes }),
+    })
+    return this.lazyCodec
+  }
+
+  get queues(): Queues {
+    this.lazyQueues ??= new Queues(this.conf, this.newId)
+    return this.lazyQueues
+  }
+
+  /** Throws `UnknownSchemeError` for a `resultBackend` that nothing here serves. */
+  get backend(): ResultBackend {
+    this.lazyBackend ??= this.openBackend()
+    return this.lazyBackend
+  }
+
+  get publisher(): Publisher {
+    this.lazyPublisher ??= new Publisher({
+      settings: this.conf,
+      queues: this.queues,
+      codec: this.codec,
+      urls: brokerUrls(this.conf, 'write'),
+      transport: this.options.openTransport ?? openTransport,
+      signals: this.signals,
+      clock: this.clock,
+      logger: this.logger,
+      origin: this.options.origin ?? `gen${process.pid}@${hostname()}`,
+      replyTo: this.oid,
+      newId: this.newId,
+      random: this.random,
+    })
+    return this.lazyPublisher
+  }
+
+  /** Names of the queues that a worker of this app consumes from. */
+  queueNames(): readonly string[] {
+    return [...this.queues.consumeFrom.keys()]
+  }
+
+  /** Removes what waits in these queues, default all of this app; returns how many messages that were. */
+  purge(queues: readonly string[] = this.queueNames()): Promise<number> {
+    return this.publisher.purge(queues)
+  }
+
+  /** Logs to `logger` from now on, in every part of this app. */
+  useLogger(logger: Logger): void {
+    this.logger.use(logger)
+  }
+
+  /** Closes the connection and the result backend; the app cannot send afterwards. Safe twice. */
+  async close(): Promise<void> {
+    await Promise.all([this.lazyPublisher?.close(), this.lazyBackend?.close()])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // ---- what tasks, signatures and runs ask of their app ----
+
+  async publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
+    const context = currentTask()
+    const options = { ...call.options, taskId: call.options.taskId || this.newId() }
+    const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
+    if (!ignoreResult) await this.backend.expect?.(options.taskId)
+    const request: SendRequest = { ...call, options, taskDefaults, current: currentOf(context) }
+    const sent = await this.interceptors.publish(request, (one) => this.sendOne(one))
+    const result = new AsyncResult(sent.id, this, { ignored: sent.ignoreResult })
+    if (options.addToParent !== false) context?.addTrail(result)
+    return result
+  }
+
+  async send(
+    data: SignatureData,
+    options: Readonly<Record<string, unknown>> = {},
+  ): Promise<AsyncResult<unknown>> {
+    return Signature.fromData(this, data).applyAsync(optionsFromWire(options))
+  }
+
+  dispatch(call: Call): Promise<AsyncResult<unknown>> {
+    const task = this.tasks.get(call.name)
+    return task === undefined ? this.publishByName(call) : task.send(call)
+  }
+
+  async dispatchEagerly(call: Call): Promise<EagerResult<unknown>> {
+    return this.runEagerly(this.tasks.require(call.name), call)
+  }
+
+  callTask(name: string, args: readonly unknown[], kwargs: AnyKwargs): unknown {
+    const task = this.tasks.require(name)
+    return task.run(this.directContext(task, args, kwargs), args, kwargs)
+  }
+
+  runEagerly(task: RunnableTask, call: Call, throws?: boolean): Promise<EagerResult<unknown>> {
+    return applyTask(task, throws === undefined ? call : { ...call, throws }, this)
+  }
+
+  overTheWire(call: Call, serializer: string): Call {
+    const payload = this.codec.encode([call.args, call.kwargs], serializer)
+    const decoded = this.codec.decode(payload, new Set([payload.contentType])) as [Arguments, AnyKwargs]
+    return { ...call, args: decoded[0], kwargs: decoded[1] }
+  }
+
+  directContext(task: RunnableTask, args: readonly unknown[], kwargs: AnyKwargs): TaskContext {
+    return new DirectTask({ task, host: this, args, kwargs, hostname: hostname() })
+  }
+
+  resend(request: TaskRequest, change: Resend): Promise<void> {
+    return this.publisher.resend(request, change)
+  }
+
+  around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
+    return this.interceptors.execute(request, run)
+  }
+
+  private async sendOne(request: SendRequest): Promise<Sent> {
+    const [sent] = await this.publisher.send([request])
+    return sent as Sent
+  }
+
+  private publishByName(call: Call): Promise<AsyncResult<unknown>> {
+    if (this.conf.taskAlwaysEager) {
+      this.logger.warn(
+        { task_name: call.name },
+        'taskAlwaysEager has no effect on tasks that are sent by name: the message is published (AlwaysEagerIgnored)',
+      )
+    }
+    return this.publish(call, {})
+  }
+
+  private openBackend(): ResultBackend {
+    const { conf, options } = this
+    return openBackend(conf.resultBackend ?? undefined, {
+      codec: this.codec,
+      serializer: conf.resultSerializer,
+      accept: conf.resultAcceptContent ?? conf.acceptContent,
+      expires: conf.resultExpires,
+      clock: this.clock,
+      random: this.random,
+      uuid: this.newId,
+      logger: this.logger,
+      transportOptions: conf.resultBackendTransportOptions,
+      alwaysRetry: conf.resultBackendAlwaysRetry,
+      maxRetries: conf.resultBackendMaxRetries,
+      baseSleepMs: conf.resultBackendBaseSleepBetweenRetriesMs,
+      maxSleepMs: conf.resultBackendMaxSleepBetweenRetriesMs,
+      memory: options.memoryResults,
+    })
+  }
+}
+
+/** Settings from the constructor, `config` and the environment; what is worth saying about them is logged. */
+function settingsOf(options: AppOptions, logger: Logger): Settings {
+  const { config, namespace, env = process.env } = options
+  const settings = Object.fromEntries(Object.entries(options).filter(([name]) => !partNames.has(name)))
+  const loaded = loadConfig({
+    settings,
+    config: typeof config === 'string' ? readConfigFile(config) : config,
+    namespace,
+    env,
+  })
+  for (const { name, message } of loaded.notes) logger.info({ setting: name }, message)
+  return loaded.settings
+}
+
+function executionSettings(conf: Settings): ExecutionSettings {
+  return {
+    resultExtended: conf.resultExtended,
+    inheritParentPriority: conf.taskInheritParentPriority,
+    deduplicateSuccessful: conf.workerDeduplicateSuccessfulTasks,
+    alwaysEager: conf.taskAlwaysEager,
+    eagerPropagates: conf.taskEagerPropagates,
+    storeEagerResult: conf.taskStoreEagerResult,
+  }
+}
+
+/** The running task as the parent of what is sent now; a function that was called directly is nobody's parent. */
+function currentOf(context: TaskContext | undefined): SendRequest['current'] {
+  if (context?.incoming === undefined) return undefined
+  const { id, rootId } = context.request
+  return { id, rootId: rootId || id, priority: context.incoming.deliveryInfo.priority }
+}
