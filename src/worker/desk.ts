@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.js'
 import type { Host } from '../execution/host.js'
-import type { SuccessSet } from '../execution/success-set.js'
 import type { Logger } from '../logger.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
@@ -15,8 +14,6 @@ export interface Desk {
   readonly endings: Endings
   /** `celery@host`. */
   readonly nodeName: string
-  /** Ids that succeeded here lately, for deduplication (surface TSK-072). */
-  readonly successes: SuccessSet
   /** Seconds; the worker's own defaults, `--time-limit` and `--soft-time-limit`. */
   readonly timeLimit: number | undefined
   readonly softTimeLimit: number | undefined

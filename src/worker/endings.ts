@@ -1,43 +1,29 @@
 /**
- * What the worker stores about a task that could not say it itself: revoked, killed, lost, refused
- * (`celery/worker/request.py` on_timeout, _announce_revoked, _announce_cancelled; `consumer.py` on_unknown_task).
+ * What the worker stores about a task that could not say it itself: revoked, lost, cancelled, refused
+ * (`celery/worker/request.py` on_failure, _announce_revoked, _announce_cancelled; `consumer.py` on_unknown_task).
  *
  * Rule 1: a result store that is away is logged, and never stops the worker. Rule 2: names on the wire are Python's,
  * so that a Python caller raises the class it knows.
  */
 import { epochMsToIso } from '../../protocol/iso-time.js'
 import type { RemoteError } from '../../protocol/remote-error.js'
-import type { TaskState } from '../../protocol/result-meta.js'
-import { RemoteTaskError } from '../errors.js'
+import type { ResultMeta } from '../../protocol/result-meta.js'
+import { RemoteTaskError, Retry } from '../errors.js'
+import { countChordPart, spreadFailure } from '../execution/follow-up.js'
 import type { Host, RunnableTask } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
-import { ignoresResult } from '../execution/request-info.js'
-import { resultRecord } from '../execution/result-record.js'
-import type { Logger } from '../logger.js'
 
-/** Tells the rest of a failed task's workflow: the chain after it, its chord, its errbacks. */
-export type SpreadFailure = (request: TaskRequest, task: RunnableTask, error: RemoteError) => Promise<void>
+import { Run } from '../execution/run.js'
+import type { Logger } from '../logger.js'
 
 /** Stores endings through the app's backend. */
 export class Endings {
   private readonly host: Host
   private readonly logger: Logger
-  private readonly spread: SpreadFailure
 
-  constructor(host: Host, logger: Logger, spread: SpreadFailure) {
+  constructor(host: Host, logger: Logger) {
     this.host = host
     this.logger = logger
-    this.spread = spread
-  }
-
-  /**
-   * FAILURE with TimeLimitExceeded; errbacks and chord are told, `on_failure` and the signal are not, as in Celery
-   * 5.6 (surface WRK-052).
-   */
-  async timedOut(request: TaskRequest, task: RunnableTask, seconds: number): Promise<void> {
-    const error = remoteError('TimeLimitExceeded', 'billiard.exceptions', [seconds])
-    await this.record(request, task, 'FAILURE', error)
-    await this.guard(request, () => this.spread(request, task, error))
   }
 
   /** FAILURE with WorkerLostError, and the signal task_failure (surface ACK-017, SIG-009). */
@@ -47,8 +33,7 @@ export class Endings {
         ? 'Worker was shut down while the task ran, and the task could not be sent again.'
         : `Worker exited prematurely: exitcode ${exitCode}.`
     const error = remoteError('WorkerLostError', 'billiard.exceptions', [text])
-    await this.record(request, task, 'FAILURE', error)
-    await this.guard(request, () => this.spread(request, task, error))
+    await this.failed(request, task, error)
     const { taskFailure } = this.host.signals
     if (!taskFailure.hasReceivers) return
     const { args, kwargs } = request.body
@@ -62,22 +47,36 @@ export class Endings {
     })
   }
 
-  /** REVOKED with `revoked`, `expired` or `terminated` (surface TSK-108). */
-  async revoked(request: TaskRequest, task: RunnableTask, reason: string): Promise<void> {
-    await this.record(
-      request,
-      task,
-      'REVOKED',
-      remoteError('TaskRevokedError', 'celery.exceptions', [reason]),
-    )
+  /** FAILURE; then the chord, the rest of the chain and the errbacks are told (`mark_as_failure`). */
+  async failed(request: TaskRequest, task: RunnableTask, error: RemoteError): Promise<void> {
+    const run = new Run(task, this.host, request, {})
+    const record = run.record('FAILURE', error, error.traceback)
+    await this.store(run, record)
+    await this.guard(request, async () => {
+      await countChordPart(run, record)
+      await spreadFailure(run, error)
+    })
   }
 
-  /** RETRY, and the signal task_retry: the run was cut short, its message comes again (surface ACK-026, ACK-028). */
+  /** REVOKED with `revoked`, `expired` or `terminated`; a chord is told too (surface TSK-108; `mark_as_revoked`). */
+  async revoked(request: TaskRequest, task: RunnableTask, reason: string): Promise<void> {
+    const run = new Run(task, this.host, request, {})
+    const record = run.record('REVOKED', remoteError('TaskRevokedError', 'celery.exceptions', [reason]))
+    await this.store(run, record)
+    await this.guard(request, () => countChordPart(run, record))
+  }
+
+  /** RETRY, on_retry and the signal: the run was cut short, its message comes again (surface ACK-026, ACK-028). */
   async cancelled(request: TaskRequest, task: RunnableTask): Promise<void> {
-    const reason = 'cancelled by Celery'
-    await this.record(request, task, 'RETRY', remoteError('Retry', 'celery.exceptions', [reason]))
-    const { taskRetry } = this.host.signals
-    if (taskRetry.hasReceivers) await taskRetry.send(task, { request, reason, traceback: undefined })
+    const run = new Run(task, this.host, request, {})
+    const reason = new Retry('cancelled by Celery', undefined)
+    await this.store(run, run.record('RETRY', remoteError('Retry', 'celery.exceptions', [reason.message])))
+    await this.guard(request, async () => {
+      await task.handlers.onRetry?.(run.self, reason, run.id, run.args, run.kwargs)
+      const { taskRetry } = this.host.signals
+      if (taskRetry.hasReceivers)
+        await taskRetry.send(task, { request: run.self.request, reason, traceback: undefined })
+    })
   }
 
   /** FAILURE for a message that was refused, by its id alone. Rule 1 holds. */
@@ -114,27 +113,12 @@ export class Endings {
     }
   }
 
-  private async record(
-    request: TaskRequest,
-    task: RunnableTask,
-    state: TaskState,
-    error: RemoteError,
-  ): Promise<void> {
-    const { backend, clock, execution } = this.host
-    if (!backend.enabled) return
-    if (ignoresResult(request, task) && !task.options.storeErrorsEvenIfIgnored) return
-    const { id, replyTo, correlationId } = request.message
-    const fields = {
-      state,
-      result: error,
-      children: [],
-      nowMs: clock.now(),
-      extended: execution.resultExtended,
-    }
+  private async store(run: Run, record: ResultMeta): Promise<void> {
+    if (!run.storesErrors) return
     try {
-      await backend.store(resultRecord(request, fields), { id, replyTo, correlationId })
+      await run.store(record)
     } catch (cause) {
-      this.logStoreFailure(id, cause)
+      this.logStoreFailure(run.id, cause)
     }
   }
 
@@ -145,7 +129,7 @@ export class Endings {
       const { id, task } = request.message
       this.logger.error(
         { err: error, id },
-        `The callbacks of the failed task ${task}[${id}] could not be sent.`,
+        `What follows from the end of task ${task}[${id}] could not be done.`,
       )
     }
   }

@@ -44,6 +44,7 @@ export class Request implements Candidate {
   private told = false
   private execution: Execution | undefined
   private cancellation: Cancellation | undefined
+  private isRevoked = false
   /** What runs on its behalf besides the task itself: acknowledgements, stored cancellations. */
   private closing: Promise<unknown> = Promise.resolve()
 
@@ -149,6 +150,7 @@ export class Request implements Candidate {
   /** Revokes a running request: its run is stopped, REVOKED is stored (ACK-025). */
   terminate(signal: NodeJS.Signals): boolean {
     if (!this.isActive || this.cancellation !== undefined) return false
+    this.isRevoked = true
     this.execution?.terminate(signal)
     return true
   }
@@ -192,30 +194,30 @@ export class Request implements Candidate {
   }
 
   private async finish(outcome: Outcome): Promise<void> {
+    // A pool that stopped before its time gave the run up: the task is not to blame.
+    if (outcome.kind === 'terminated' && !this.isRevoked) this.cancel('shutdown')
     if (this.cancellation !== undefined) {
       this.move(this.told ? 'return' : 'finish')
       return this.closing.then(() => undefined)
     }
     this.move('finish')
     await this.recordEnding(outcome)
-    // An early-acked request was settled at its start, even when it ended before its pool said so.
+    // An early-acked request is settled at its start; this settles one that ended before its pool said that it began.
     const how = this.runnable.options.acksLate ? settlementFor(outcome, this.runnable.options) : 'ack'
-    if (how === 'requeue' && outcome.kind === 'rejected' && this.told) return this.logLostReject()
+    if (outcome.kind === 'rejected' && outcome.requeue && how === 'ack') this.logLostReject()
     this.keep(this.settle(how))
     await this.closing
   }
 
   /** What the run could not say or store itself. */
   private async recordEnding(outcome: Outcome): Promise<void> {
-    const { endings, logger } = this.desk
-    const { id, name, taskRequest, runnable } = this
+    const { endings } = this.desk
+    const { taskRequest, runnable } = this
     switch (outcome.kind) {
-      case 'succeeded':
-        this.desk.successes.add(id)
+      case 'failed':
+        // The run could not store it; the parent tries once more, as in Celery (ACK-029).
+        if (outcome.isUnstored) await endings.failed(taskRequest, runnable, outcome.error)
         return
-      case 'timed-out':
-        logger.error({ id, name }, `Hard time limit (${outcome.seconds}s) exceeded for ${name}[${id}]`)
-        return endings.timedOut(taskRequest, runnable, outcome.seconds)
       case 'lost':
         if (this.requeuesWhenLost) return
         return endings.lost(taskRequest, runnable, outcome.exitCode)

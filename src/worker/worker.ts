@@ -8,12 +8,11 @@
  * warmer one. Rule 4: after `stopped` nothing of it is left: no timer, no socket, no promise.
  */
 import { availableParallelism, hostname as machineName } from 'node:os'
+import { brokerUrls } from '../app/config.js'
 import { topologyOf, workerDirectQueue } from '../app/queues.js'
-import { failoverUrls, redactUrl } from '../broker-url.js'
+import { redactUrl } from '../broker-url.js'
 import { type Clock, pause } from '../clock.js'
 import { ConfigError } from '../errors.js'
-import { spreadParentFailure } from '../execution/follow-up.js'
-import { SuccessSet } from '../execution/success-set.js'
 import type { Logger } from '../logger.js'
 import { AsyncPool } from '../pool/async.js'
 import type { Pool } from '../pool/pool.js'
@@ -93,8 +92,7 @@ export class Worker {
     this.ledger = new Ledger(clock)
     this.timer = new Timer(clock)
     this.revocations = new Revocations(clock)
-    const successes = new SuccessSet(clock)
-    this.pool = options.pool ?? new AsyncPool({ host: app, size: this.concurrency, successes })
+    this.pool = options.pool ?? new AsyncPool(app, { size: this.concurrency })
     this.rules = {
       knows: (task) => app.task(task) !== undefined,
       isRevoked: (candidate) => this.revocations.covers(candidate),
@@ -102,9 +100,7 @@ export class Worker {
     }
     this.dispatcher = new Dispatcher({ pool: this.pool, clock, logger: this.logger, rules: this.rules })
     this.throttle = new Throttle(clock, this.timer, (request) => this.dispatcher.push(request))
-    const endings = new Endings(app, this.logger, (request, task, error) =>
-      spreadParentFailure(request, task, error, app),
-    )
+    const endings = new Endings(app, this.logger)
     this.refusals = new Refusals({
       host: app,
       endings,
@@ -119,7 +115,6 @@ export class Worker {
       errands: this.errands,
       endings,
       nodeName: this.hostname,
-      successes,
       timeLimit: options.timeLimit ?? conf.taskTimeLimit ?? undefined,
       softTimeLimit: options.softTimeLimit ?? conf.taskSoftTimeLimit ?? undefined,
       onAccepted: (request) => this.ledger.countStart(request.name),
@@ -322,7 +317,7 @@ export class Worker {
     return {
       hostname: this.hostname,
       app: app.main,
-      transport: redactUrl(this.urls().join(';')),
+      transport: redactUrl(brokerUrls(this.app.conf, 'read').join(';')),
       results: app.backend.displayUrl,
       concurrency: this.concurrency,
       pool: this.pool.name,
@@ -364,16 +359,11 @@ export class Worker {
     }
   }
 
-  private urls(): readonly string[] {
-    const { brokerReadUrl, brokerUrl } = this.app.conf
-    return failoverUrls(brokerReadUrl ?? brokerUrl ?? [])
-  }
-
   private makeSession(): Session {
     const { conf, queues, codec } = this.app
     const accept = codec.accepting(conf.acceptContent)
     const find = this.options.openTransport ?? openTransport
-    const brokers = this.urls().map((url): Broker => {
+    const brokers = brokerUrls(this.app.conf, 'read').map((url): Broker => {
       const transport = find(url)
       const connect = (signal: AbortSignal) =>
         transport.connect(url, {
