@@ -104,7 +104,8 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
     compression: options.compression ?? app.settings.taskCompression ?? undefined,
     destination,
     ignoreResult: options.ignoreResult ?? false,
-    argsAsTuple: request.argsAsTuple,
+    // `args or ()`: no arguments are an empty tuple however they were given
+    argsAsTuple: request.argsAsTuple || args.length === 0,
     retry: options.retry ?? app.settings.taskPublishRetry,
     retryPolicy: { ...policyOf(app.settings.taskPublishRetryPolicy), ...options.retryPolicy },
     expiredSeconds: expires?.expiredSeconds,

@@ -239,13 +239,18 @@ export class Publisher {
   }
 
   private encode(task: PreparedTask, argsAsTuple: boolean, body: TaskBody): Envelope {
-    return encodeTask(task.fields, body, {
+    const protocol = this.app.settings.taskProtocol === 1 ? 1 : 2
+    const { serializer, compression, fields } = task
+    const envelope = encodeTask(fields, body, {
       codec: this.deps.codec,
-      serializer: task.serializer,
-      compression: task.compression,
+      serializer,
+      compression,
       argsAsTuple,
-      protocol: this.app.settings.taskProtocol === 1 ? 1 : 2,
+      protocol,
     })
+    if (protocol === 2 || fields.customHeaders === undefined) return envelope
+    // protocol 1 has no headers but those of the caller (send_task_message: headers2.update)
+    return { ...envelope, headers: { ...fields.customHeaders, ...envelope.headers } }
   }
 
   private async encoded(task: PreparedTask): Promise<Ready> {
