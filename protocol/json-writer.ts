@@ -4,10 +4,11 @@
  * Rule 1: nothing is dropped in silence but what JavaScript itself counts as absent: an `undefined` member.
  * Rule 2: a number past 2^53 is a float (Python would read its digits as an int); an int of that size is a bigint.
  */
-import { EncodeError, ProtocolError } from './errors.js'
+import type { EncodeError } from './errors.js'
 import { floatRepr } from './float-repr.js'
 import { MAX_DEPTH } from './json-reader.js'
 import { type CustomType, customForm, typedForm } from './json-types.js'
+import { plainForm, refused } from './plain-form.js'
 import { Float, TimeDelta } from './values.js'
 
 /** How JSON is to look. */
@@ -16,18 +17,6 @@ export interface JsonWriting {
   /** `python` gives the bytes of `json.dumps`: `", "` and `": "`, and only ASCII. */
   readonly style: 'compact' | 'python'
 }
-
-/** What JavaScript would write as `{}`, losing everything. */
-const OPAQUE: readonly (readonly [abstract: abstract new (...args: never) => object, advice: string])[] = [
-  [Promise, 'await it first'],
-  [Set, 'make it an array, as JSON has no sets'],
-  [Error, 'send its name and message'],
-  [RegExp, 'send its source'],
-  [WeakMap, 'send plain data'],
-  [WeakSet, 'send plain data'],
-  [ArrayBuffer, 'wrap it in a Uint8Array'],
-  [TimeDelta, 'send its seconds, as JSON has no timedelta'],
-]
 
 /** Writes one value; an instance is used once. Throws `EncodeError`, naming the place. */
 export class JsonWriter {
@@ -64,9 +53,12 @@ export class JsonWriter {
     }
   }
 
+  #place(): string {
+    return this.#path.length === 0 ? '' : ` at ${this.#path.slice(0, 12).join('.')}`
+  }
+
   #refused(what: string, advice: string): EncodeError {
-    const place = this.#path.length === 0 ? '' : ` at ${this.#path.slice(0, 12).map(String).join('.')}`
-    return new EncodeError(`Cannot write ${what}${place} as JSON: ${advice}`)
+    return refused(what, 'JSON', this.#place(), advice)
   }
 
   #string(text: string): string {
@@ -94,13 +86,13 @@ export class JsonWriter {
     if (this.#openSet.has(value)) throw this.#refused('a circular reference', 'send a tree')
     this.#open.push(value)
     this.#openSet.add(value)
-    const text = this.#open1(value)
+    const text = this.#inside(value)
     this.#open.pop()
     this.#openSet.delete(value)
     return text
   }
 
-  #open1(value: object): string {
+  #inside(value: object): string {
     const custom = this.#writing.types.length === 0 ? undefined : customForm(value, this.#writing.types)
     if (custom !== undefined) {
       return custom.marker === undefined ? this.write(custom.data) : this.#typed(custom.marker, custom.data)
@@ -110,27 +102,11 @@ export class JsonWriter {
     if (typed !== undefined) return this.#typed(typed.marker, typed.data)
     if (Array.isArray(value)) return this.#array(value)
     if (value instanceof Map) return this.#map(value)
-    if (value instanceof Number || value instanceof String || value instanceof Boolean)
-      return this.write(value.valueOf())
-    for (const [type, advice] of OPAQUE) {
-      if (value instanceof type && !hasToJson(value)) throw this.#refused(`a ${type.name}`, advice)
-      if (value instanceof type && type === TimeDelta) throw this.#refused('a TimeDelta', advice)
-    }
-    if (ArrayBuffer.isView(value))
-      throw this.#refused(`a ${value.constructor.name}`, 'send an array or a Uint8Array')
-    if (hasToJson(value)) return this.write(this.#called(value))
-    return this.#members(Object.entries(value))
-  }
-
-  #called(value: { toJSON(key: string): unknown }): unknown {
-    try {
-      return value.toJSON(String(this.#path.at(-1) ?? ''))
-    } catch (cause) {
-      if (cause instanceof ProtocolError) throw cause
-      throw new EncodeError(`toJSON failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
-        cause,
-      })
-    }
+    if (value instanceof Set) throw this.#refused('a Set', 'make it an array, as JSON has no sets')
+    if (value instanceof TimeDelta)
+      throw this.#refused('a TimeDelta', 'send its seconds, as JSON has no timedelta')
+    const plain = plainForm(value, 'JSON', this.#place(), String(this.#path.at(-1) ?? ''))
+    return plain === value ? this.#members(Object.entries(value)) : this.write(plain)
   }
 
   #typed(marker: string, data: unknown): string {
@@ -175,8 +151,4 @@ export class JsonWriter {
     if (key instanceof Float) return this.#float(key.value)
     throw this.#refused(`a Map key of type ${typeof key}`, 'use text for keys')
   }
-}
-
-function hasToJson(value: object): value is { toJSON(key: string): unknown } {
-  return 'toJSON' in value && typeof value.toJSON === 'function'
 }

@@ -9,6 +9,7 @@
 import { isUtf8 } from 'node:buffer'
 import { floatRepr } from './float-repr.js'
 import type { IsoTime } from './iso-time.js'
+import { PickledError } from './pickled-error.js'
 import {
   DateTime,
   Decimal,
@@ -88,6 +89,9 @@ function* ownEntries(object: object): Generator<readonly [string, unknown]> {
 }
 
 function containerOf(value: object, asTuple: boolean): Container | undefined {
+  if (value instanceof PickledError) {
+    return { start: `${value.type}(`, end: ')', typeName: value.type, tokens: sequence(value.args) }
+  }
   if (Array.isArray(value)) {
     return value instanceof Tuple || asTuple
       ? { start: '(', end: value.length === 1 ? ',)' : ')', typeName: 'tuple', tokens: sequence(value) }

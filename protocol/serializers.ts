@@ -9,6 +9,9 @@ import { type Compression, compress, decompress } from './compression.js'
 import { ContentRefusedError, DecodeError, EncodeError, SizeLimitError } from './errors.js'
 import { DEFAULT_MAX_BYTES, decodeJson, encodeJson, utf8Text } from './json.js'
 import type { CustomType } from './json-types.js'
+import { decodeMsgpack, encodeMsgpack } from './msgpack.js'
+import { decodePickle, encodePickle } from './pickle.js'
+import { decodeYaml, encodeYaml } from './yaml.js'
 
 /** A serialized value and how to read it. */
 export interface Payload {
@@ -159,6 +162,27 @@ function builtIn(options: { types: readonly CustomType[]; maxBytes: number; exac
       contentEncoding: 'utf-8',
       encode: (value) => Buffer.from(encodeJson(value, { types })),
       decode: (body) => decodeJson(body, { types, exact, maxBytes }),
+    },
+    {
+      name: 'yaml',
+      contentType: 'application/x-yaml',
+      contentEncoding: 'utf-8',
+      encode: (value) => Buffer.from(encodeYaml(value)),
+      decode: (body) => decodeYaml(body, { exact }),
+    },
+    {
+      name: 'msgpack',
+      contentType: 'application/x-msgpack',
+      contentEncoding: 'binary',
+      encode: encodeMsgpack,
+      decode: (body) => decodeMsgpack(body, { exact }),
+    },
+    {
+      name: 'pickle',
+      contentType: 'application/x-python-serialize',
+      contentEncoding: 'binary',
+      encode: encodePickle,
+      decode: (body) => decodePickle(body, { exact }),
     },
   ]
 }

@@ -1,0 +1,218 @@
+/**
+ * YAML as kombu uses it: PyYAML's `safe_dump` and `safe_load` (wire-format 3.3).
+ *
+ * Rule 1: the `yaml` package reads the structure; what a scalar means is decided here, by PyYAML's rules.
+ * Rule 2: only the standard tags; any other (`!!python/...`, `!mine`) is refused, as safe_load does.
+ * Rule 3: aliases are counted as if written out, so that few bytes cannot become many values.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Pair,
+  parseDocument,
+  Scalar,
+  type YAMLMap,
+} from 'yaml'
+import { DecodeError, EncodeError, ProtocolError, SizeLimitError } from './errors.js'
+import { utf8Text } from './json.js'
+import { MAX_DEPTH } from './json-reader.js'
+import { Tuple } from './values.js'
+import { implicitKind, scalarValue } from './yaml-scalars.js'
+import { YamlWriter } from './yaml-writer.js'
+
+/** How `decodeYaml` reads. */
+export interface YamlDecodeOptions {
+  /** Whole floats become `Float`. Default false. */
+  readonly exact?: boolean
+}
+
+/** Fewest values, with aliases written out, that are too many; a longer body may have as many as it has bytes. */
+const MAX_VALUES = 10_000_000
+const STANDARD_TAG = 'tag:yaml.org,2002:'
+
+/** Writes one document. Throws `EncodeError` for decimals, UUIDs, times and whatever else safe_dump refuses. */
+export function encodeYaml(value: unknown): string {
+  try {
+    return `${new YamlWriter().write(value)}\n`
+  } catch (cause) {
+    if (cause instanceof ProtocolError) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new EncodeError(`Cannot write YAML: ${reason}`, { cause })
+  }
+}
+
+/**
+ * Reads one document. Timestamps are `DateTime` or `PlainDate`; a mapping with keys other than text is a `Map`.
+ * Throws `DecodeError`, and `SizeLimitError` for aliases that multiply.
+ */
+export function decodeYaml(body: Uint8Array | string, options: YamlDecodeOptions = {}): unknown {
+  try {
+    const text = typeof body === 'string' ? body : utf8Text(body)
+    refuseDeepFlow(text)
+    const document = parseDocument(text, {
+      version: '1.1',
+      schema: 'failsafe',
+      uniqueKeys: false,
+      logLevel: 'error',
+      prettyErrors: false,
+      merge: false,
+    })
+    const fault = document.errors[0]
+    if (fault !== undefined) throw new DecodeError(`Invalid YAML: ${fault.message}`)
+    return new YamlBuilder(document, options.exact ?? false, Math.max(MAX_VALUES, text.length)).root()
+  } catch (cause) {
+    if (cause instanceof ProtocolError) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new DecodeError(`Cannot read YAML: ${reason}`, { cause })
+  }
+}
+
+/** The parser recurses for each bracket: far too many of them are refused before it starts. */
+function refuseDeepFlow(text: string): void {
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === 91 || code === 123) {
+      // Brackets inside text count too, so the limit is far above the one for values.
+      if (++depth > 100 * MAX_DEPTH) throw new DecodeError('The YAML has too many open brackets')
+    } else if ((code === 93 || code === 125) && depth > 0) depth--
+  }
+}
+
+interface Built {
+  readonly value: unknown
+  readonly size: number
+}
+
+class YamlBuilder {
+  readonly #document: Document
+  readonly #isExact: boolean
+  readonly #maxValues: number
+  /** `undefined` while an anchored value is being built: an alias to it then is a cycle. */
+  readonly #anchors = new Map<string, Built | undefined>()
+
+  constructor(document: Document, isExact: boolean, maxValues: number) {
+    this.#document = document
+    this.#isExact = isExact
+    this.#maxValues = maxValues
+  }
+
+  root(): unknown {
+    return this.#build(this.#document.contents, 0).value
+  }
+
+  #build(node: unknown, depth: number): Built {
+    if (depth > MAX_DEPTH) throw new DecodeError(`The YAML is nested deeper than ${MAX_DEPTH} levels`)
+    if (node === null || node === undefined) return { value: null, size: 1 }
+    if (isAlias(node)) {
+      const known = this.#anchors.get(node.source)
+      if (known !== undefined) return known
+      throw new DecodeError(`The YAML alias ${node.source.slice(0, 60)} is unknown, or inside its own value`)
+    }
+    const anchor = isScalar(node) || isMap(node) || isSeq(node) ? node.anchor : undefined
+    if (anchor !== undefined) this.#anchors.set(anchor, undefined)
+    const built = this.#fresh(node, depth)
+    if (built.size > this.#maxValues) {
+      throw new SizeLimitError(`A YAML body of more than ${this.#maxValues} values, with aliases written out`)
+    }
+    if (anchor !== undefined) this.#anchors.set(anchor, built)
+    return built
+  }
+
+  #fresh(node: unknown, depth: number): Built {
+    if (isScalar(node)) {
+      const text = typeof node.value === 'string' ? node.value : (node.source ?? '')
+      const tag = kindOf(node.tag)
+      const kind = tag ?? (node.type === Scalar.PLAIN || node.type === undefined ? implicitKind(text) : 'str')
+      return { value: scalarValue(kind, text, this.#isExact), size: 1 }
+    }
+    if (isSeq(node)) {
+      const kind = kindOf(node.tag) ?? 'seq'
+      if (kind === 'omap' || kind === 'pairs') return this.#pairs(node.items, kind, depth)
+      if (kind !== 'seq') throw unknownTag(kind)
+      const items = node.items.map((item) => this.#build(item, depth + 1))
+      return { value: items.map((item) => item.value), size: total(items) }
+    }
+    if (isMap(node)) return this.#map(node, kindOf(node.tag) ?? 'map', depth)
+    throw new DecodeError('The YAML has a node that is neither scalar, sequence nor mapping')
+  }
+
+  #pairs(nodes: readonly unknown[], kind: string, depth: number): Built {
+    const all: Built[] = []
+    for (const node of nodes) {
+      const only = isMap(node) && node.items.length === 1 ? node.items[0] : undefined
+      if (only === undefined) throw new DecodeError(`A YAML !!${kind} needs mappings of one item`)
+      const [key, value] = [this.#build(only.key, depth + 1), this.#build(only.value, depth + 1)]
+      all.push({ value: Tuple.from([key.value, value.value]), size: key.size + value.size })
+    }
+    return { value: all.map((pair) => pair.value), size: total(all) }
+  }
+
+  #map(node: YAMLMap, kind: string, depth: number): Built {
+    if (kind !== 'map' && kind !== 'set') throw unknownTag(kind)
+    const entries = new Map<unknown, unknown>()
+    const sizes: Built[] = []
+    const merged: [unknown, unknown][] = []
+    for (const pair of node.items as Pair[]) {
+      const value = this.#build(pair.value, depth + 1)
+      sizes.push(value)
+      if (isMergeKey(pair.key)) {
+        for (const entry of mergeEntries(value.value)) merged.push(entry)
+        if (merged.length > this.#maxValues)
+          throw new SizeLimitError('A YAML mapping merges too many members')
+        continue
+      }
+      const key = this.#build(pair.key, depth + 1)
+      sizes.push(key)
+      if (isContainer(key.value)) throw new DecodeError('The YAML has a container as a key')
+      entries.set(key.value, value.value)
+    }
+    if (kind === 'set') return { value: new Set(entries.keys()), size: total(sizes) }
+    // Merged members come first, and what is written in the mapping itself wins.
+    const all = new Map([...merged.toReversed(), ...entries])
+    const isText = [...all.keys()].every((key) => typeof key === 'string')
+    // fromEntries defines members, so that __proto__ is data.
+    return { value: isText ? Object.fromEntries(all as Map<string, unknown>) : all, size: total(sizes) }
+  }
+}
+
+function total(items: readonly Built[]): number {
+  return items.reduce((sum, item) => sum + item.size, 1)
+}
+
+/** The last part of a standard tag; `undefined` for none and for `!`. Throws `DecodeError` for any other. */
+function kindOf(tag: string | undefined): string | undefined {
+  if (tag === undefined) return undefined
+  if (tag === '!') return 'str'
+  const kind = tag.startsWith(STANDARD_TAG) ? tag.slice(STANDARD_TAG.length) : undefined
+  if (kind === undefined || !/^[a-z]+$/.test(kind)) throw unknownTag(tag)
+  return kind
+}
+
+function unknownTag(tag: string): DecodeError {
+  return new DecodeError(`Refusing the YAML tag ${tag.slice(0, 100)}: only plain data is read`)
+}
+
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.type === Scalar.PLAIN && key.value === '<<' && key.tag === undefined
+}
+
+function isContainer(value: unknown): boolean {
+  return (
+    Array.isArray(value) ||
+    value instanceof Set ||
+    value instanceof Map ||
+    (Object.prototype.toString.call(value) === '[object Object]' &&
+      Object.getPrototypeOf(value) === Object.prototype)
+  )
+}
+
+function mergeEntries(value: unknown): [unknown, unknown][] {
+  if (Array.isArray(value)) return value.flatMap((item) => mergeEntries(item))
+  if (value instanceof Map) return [...value]
+  if (isContainer(value)) return Object.entries(value as object)
+  throw new DecodeError('A YAML merge key needs a mapping or a list of mappings')
+}
