@@ -122,7 +122,7 @@ export function addresses(request: ControlRequest, nodeName: string): boolean {
 /** Python's `fnmatch`, in time proportional to pattern times name. */
 function globMatches(pattern: string, name: string): boolean {
   let reachable = new Set([0])
-  for (const piece of pattern.match(/\[!?\]?[^\]]*\]|[^]/gu) ?? []) {
+  for (const piece of pattern.match(/\[!?\]?[^\]]*\]|[\s\S]/gu) ?? []) {
     const reached = new Set<number>()
     for (const at of reachable) {
       if (piece === '*') {

@@ -34,6 +34,7 @@ import kombu.pidbox
 import kombu.serialization
 import kombu.utils.uuid
 from celery import Celery, chain, chord, group
+from celery._state import _task_stack
 from celery.app.task import Context
 from celery.canvas import StampingVisitor
 from celery.events.dispatcher import EventDispatcher
@@ -379,9 +380,11 @@ def retries():
         args, kwargs, embed = message.payload
         context = Context(request.request_dict, called_directly=False, **{**(embed or {}), 'args': args, 'kwargs': kwargs})
         retry.request_stack.push(context)
+        _task_stack.push(retry)
         try:
             retry.retry(exc=ValueError('again'), throw=False, **how)
         finally:
+            _task_stack.pop()
             retry.request_stack.pop()
         assert len(CAPTURED) == 1, CAPTURED
         sample(name, 'retry', description, original=original, **envelope_fields(CAPTURED[0]))
