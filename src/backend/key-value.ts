@@ -189,10 +189,12 @@ export class KeyValueBackend implements ResultBackend {
     }
   }
 
-  #decodeTask(taskId: string, bytes: Uint8Array): Promise<ResultMeta> {
-    return this.#decode(this.#taskKey(taskId), bytes, (raw) =>
-      decodeResultMeta(raw, { ...this.#encoding, taskId }),
-    )
+  /** The id is the key's, whatever id the value claims: it is the one that was asked for. */
+  async #decodeTask(taskId: string, bytes: Uint8Array): Promise<ResultMeta> {
+    return this.#decode(this.#taskKey(taskId), bytes, (raw) => ({
+      ...decodeResultMeta(raw, { ...this.#encoding, taskId }),
+      taskId,
+    }))
   }
 
   /** Decodes; where a store is written in place, looks again before it calls the bytes corrupt. */

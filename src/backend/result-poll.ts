@@ -10,6 +10,7 @@
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { READY_STATES } from '../../protocol/task-state.js'
 import type { Clock } from '../clock.js'
+import { onAbort } from './abort-listener.js'
 import type { WatchOptions } from './backend.js'
 
 /** How the loop reads. */
@@ -48,6 +49,7 @@ export class ResultPoll {
   readonly #waits = new Map<string, Set<Wait>>()
   readonly #all = new Set<Wait>()
   readonly #hinted = new Set<string>()
+  readonly #decoding = new Set<string>()
   #stopListening: (() => void) | undefined
   #cancelTimer: (() => void) | undefined
   #timerAt = Number.POSITIVE_INFINITY
@@ -71,11 +73,10 @@ export class ResultPoll {
     const { signal } = options
     if (signal.aborted || taskIds.length === 0) return
     const wait = this.#open(taskIds, options)
-    const onAbort = (): void => {
+    const stopListening = onAbort(signal, () => {
       wait.ended = true
       wait.wake()
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
+    })
     try {
       for (;;) {
         for (let meta = wait.found.shift(); meta !== undefined; meta = wait.found.shift()) {
@@ -89,7 +90,7 @@ export class ResultPoll {
         })
       }
     } finally {
-      signal.removeEventListener('abort', onAbort)
+      stopListening()
       this.#close(wait)
     }
   }
@@ -175,10 +176,11 @@ export class ResultPoll {
     const due = [...this.#all].filter((wait) => wait.dueAt <= horizon)
     const ids = new Set(this.#hinted)
     this.#hinted.clear()
+    for (const id of this.#decoding) if (ids.delete(id)) this.#hinted.add(id)
     for (const wait of due) for (const id of wait.waiting) ids.add(id)
     try {
       const values = await this.#source.read([...ids])
-      for (const [id, bytes] of values) await this.#deliver(id, bytes)
+      for (const [id, bytes] of values) void this.#deliver(id, bytes)
     } catch (reason) {
       const concerned = new Set(due)
       for (const id of ids) for (const wait of this.#waits.get(id) ?? []) concerned.add(wait)
@@ -191,36 +193,45 @@ export class ResultPoll {
     }
     this.#looking = false
     if (this.#all.size === 0) return
-    let next = this.#hinted.size > 0 ? now : Number.POSITIVE_INFINITY
+    const isHinted = [...this.#hinted].some((id) => !this.#decoding.has(id))
+    let next = isHinted ? now : Number.POSITIVE_INFINITY
     for (const wait of this.#all) if (!wait.ended) next = Math.min(next, wait.dueAt)
     if (next < Number.POSITIVE_INFINITY) this.#arm(next)
   }
 
+  /** Never rejects. Not awaited by the loop: a value that was caught half-written holds up nobody else. */
   async #deliver(taskId: string, bytes: Uint8Array): Promise<void> {
-    const fresh = [...(this.#waits.get(taskId) ?? [])].filter(
-      (wait) => !sameBytes(wait.seen.get(taskId), bytes),
-    )
-    if (fresh.length === 0) return
-    let meta: ResultMeta
-    try {
-      meta = await this.#source.decode(taskId, bytes)
-    } catch (reason) {
-      for (const wait of fresh) this.#fail(wait, reason)
+    if (this.#decoding.has(taskId)) {
+      this.#hinted.add(taskId)
       return
     }
-    const isReady = READY_STATES.has(meta.state)
-    for (const wait of fresh) {
-      if (isReady) {
-        wait.waiting.delete(taskId)
-        wait.seen.delete(taskId)
-        this.#leave(wait, taskId)
-      } else {
-        wait.seen.set(taskId, bytes)
-      }
-      if (!isReady && !wait.every) continue
-      wait.found.push(meta)
-      wait.wake()
+    const isNews = (wait: Wait): boolean => !sameBytes(wait.seen.get(taskId), bytes)
+    if (![...(this.#waits.get(taskId) ?? [])].some(isNews)) return
+    this.#decoding.add(taskId)
+    try {
+      const meta = await this.#source.decode(taskId, bytes)
+      for (const wait of [...(this.#waits.get(taskId) ?? [])].filter(isNews))
+        this.#tell(wait, taskId, meta, bytes)
+    } catch (reason) {
+      for (const wait of this.#waits.get(taskId) ?? []) this.#fail(wait, reason)
+    } finally {
+      this.#decoding.delete(taskId)
+      if (this.#hinted.has(taskId)) this.hint(taskId)
     }
+  }
+
+  #tell(wait: Wait, taskId: string, meta: ResultMeta, bytes: Uint8Array): void {
+    const isReady = READY_STATES.has(meta.state)
+    if (isReady) {
+      wait.waiting.delete(taskId)
+      wait.seen.delete(taskId)
+      this.#leave(wait, taskId)
+    } else {
+      wait.seen.set(taskId, bytes)
+    }
+    if (!isReady && !wait.every) return
+    wait.found.push(meta)
+    wait.wake()
   }
 
   #fail(wait: Wait, reason: unknown): void {

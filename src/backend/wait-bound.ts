@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import { ConfigError } from '../errors.js'
+import { onAbort } from './abort-listener.js'
 import type { WaitOptions } from './any-result.js'
 import type { ResultContext } from './result-context.js'
 
@@ -8,13 +9,10 @@ export class WaitBound {
   readonly #controller = new AbortController()
   readonly #clock: Clock
   readonly #options: WaitOptions
-  readonly #startedAt: number
-  readonly #onAbort: () => void
+  readonly #stopListening: (() => void) | undefined
   #cancelTimeout: (() => void) | undefined
   #cancelInterval: (() => void) | undefined
   #thrown: { readonly reason: unknown } | undefined
-  /** True once the time of the caller is up. */
-  timedOut = false
 
   /** Throws the signal's reason when it has aborted, and `ConfigError` for `onMessage` where the store does not push. */
   constructor(context: ResultContext, options: WaitOptions) {
@@ -27,12 +25,10 @@ export class WaitBound {
     }
     this.#clock = context.clock
     this.#options = options
-    this.#startedAt = context.clock.monotonic()
-    this.#onAbort = () => this.#controller.abort(options.signal?.reason)
-    options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+    const { signal } = options
+    this.#stopListening = signal && onAbort(signal, () => this.#controller.abort(signal.reason))
     if (options.timeout) {
       this.#cancelTimeout = context.clock.after(Math.max(0, options.timeout * 1000), () => {
-        this.timedOut = true
         this.#controller.abort()
       })
     }
@@ -42,12 +38,6 @@ export class WaitBound {
   /** Aborts when the wait is over. */
   get signal(): AbortSignal {
     return this.#controller.signal
-  }
-
-  /** Seconds left of the timeout, at least a millisecond; `undefined` without one. */
-  get remaining(): number | undefined {
-    if (!this.#options.timeout) return undefined
-    return Math.max(0.001, this.#options.timeout - (this.#clock.monotonic() - this.#startedAt) / 1000)
   }
 
   /** Throws what ended the wait, unless that was time. */
@@ -60,7 +50,7 @@ export class WaitBound {
   end(): void {
     this.#cancelTimeout?.()
     this.#cancelInterval?.()
-    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#stopListening?.()
   }
 
   #tick(onInterval: () => void): void {
