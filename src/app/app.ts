@@ -33,6 +33,7 @@ import { createSignals, type Signals } from '../signals.js'
 import { openTransport } from '../transport/open.js'
 import { AppLogger } from './app-logger.js'
 import { type AppOptions, partNames } from './app-options.js'
+import { registerBuiltins } from './builtins.js'
 import { brokerUrls, loadConfig } from './config.js'
 import { readConfigFile } from './config-file.js'
 import { Control } from './control.js'
@@ -93,6 +94,10 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     this.oid = this.newId()
     this.execution = executionSettings(this.conf)
     this.control = new Control(this)
+    registerBuiltins(this, {
+      chordRetryInterval: this.conf.resultChordRetryInterval,
+      define: (name, definition, run) => this.task(name, definition, run),
+    })
   }
 
   // ---- tasks ----

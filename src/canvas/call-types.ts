@@ -27,12 +27,18 @@ export type Suffix<A extends Arguments> = number extends A['length']
       ? A | Suffix<Rest>
       : A
 
-/** What is left of `A` when its last arguments `G` are given. */
+/** What is left of `A` when its last arguments `G` are given; any first ones where some may be left out. */
 export type Without<A extends Arguments, G extends Arguments> = number extends A['length']
   ? A
-  : A extends readonly [...infer Before, ...G]
-    ? Before
+  : A extends Required<A>
+    ? BeforeLast<A, G>
+    : Prefix<A>
+
+type BeforeLast<A extends Arguments, G extends Arguments> = G extends readonly [unknown, ...infer Rest]
+  ? A extends readonly [...infer Before, unknown]
+    ? BeforeLast<Before, Rest>
     : []
+  : A
 
 /** The arguments of a call: all of them, or the first ones and the others by `kw(...)`. */
 export type CallArguments<A extends Arguments, K extends object> = A | [...Prefix<A>, Kw<K>]
