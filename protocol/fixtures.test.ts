@@ -20,6 +20,7 @@ import { formatIsoDateTime, parseIsoDateTime } from './iso-time.js'
 import { decodeJson, encodeJson } from './json.js'
 import { compareClockEntries, LamportClock } from './lamport-clock.js'
 import { asMapping } from './mapping.js'
+import { propertiesToWire } from './message-properties.js'
 import { pyRepr, saferepr } from './python-repr.js'
 import { decodeRemoteError, isRemoteError } from './remote-error.js'
 import {
@@ -64,7 +65,7 @@ import {
   statePrecedence,
   UNREADY_STATES,
 } from './task-state.js'
-import { DateTime, Decimal, Float, PlainDate, PlainTime, Tuple, Uuid } from './values.js'
+import { DateTime, Decimal, Float, FrozenSet, PlainDate, PlainTime, Tuple, Uuid } from './values.js'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope, type ReceivedEnvelope } from './virtual-envelope.js'
 
 const DATA = new URL('../python-fixtures/data/', import.meta.url)
@@ -127,6 +128,8 @@ function untag(tagged: unknown): unknown {
       return Tuple.from(items.map(untag))
     case 'set':
       return new Set(items.map(untag))
+    case 'frozenset':
+      return new FrozenSet(items.map(untag))
     case 'dict': {
       const pairs = (items as readonly (readonly [unknown, unknown])[]).map(
         ([key, item]) => [untag(key), untag(item)] as const,
@@ -269,7 +272,7 @@ function fieldsOf(message: TaskMessage, headers: Readonly<Record<string, unknown
     priority: message.priority,
     deliveryMode: properties.deliveryMode,
     expiration: properties.expiration,
-    ...(properties.extra === undefined ? {} : { properties: properties.extra }),
+    properties: propertiesToWire(properties),
     customHeaders: Object.fromEntries(
       Object.entries(headers).filter(([name]) => !PROTOCOL_HEADERS.has(name) && name !== 'compression'),
     ),
@@ -309,15 +312,17 @@ describe('every message in a virtual envelope', () => {
         const received = decodeVirtualEnvelope(sample.text)
         const wire = JSON.parse(sample.text) as Record<string, unknown>
         const properties = wire['properties'] as Record<string, unknown>
-        // JSON.stringify keeps order: keys must come in kombu's
         if (
           properties['body_encoding'] === 'base64' &&
           !/redelivered|no-content|null-priority/.test(sample.name)
         ) {
-          expect(JSON.stringify(JSON.parse(again(received)))).toBe(JSON.stringify(wire))
-          expect(encodeJson(decodeJson(again(received), { exact: true }), { style: 'python' })).toBe(
-            encodeJson(decodeJson(sample.text, { exact: true }), { style: 'python' }),
-          )
+          expect(JSON.parse(again(received))).toEqual(wire)
+          // the order of a sender's own properties is theirs; all else comes in kombu's order, to the byte
+          if (sample.name !== 'v2-task-amqp-properties') {
+            expect(encodeJson(decodeJson(again(received), { exact: true }), { style: 'python' })).toBe(
+              sample.text,
+            )
+          }
         }
         expect(encodeJson(decodeJson(sample.text, { exact: true }), { style: 'python' })).toBe(sample.text)
       })
@@ -392,14 +397,12 @@ describe('every task message', () => {
 
       it('PUB-030 PUB-033 TSK-042 is written with the headers, properties and body of Python', () => {
         const { message, body: read } = readTask(envelope, policy)
-        const isComplete = Object.hasOwn(headers, 'stamps') && Object.hasOwn(headers, 'lang')
-        if (!isComplete && sample.kind !== 'task-v1') return
-        if (
-          Object.keys(envelope.headers).length > 0 &&
-          sample.kind === 'task-v1' &&
-          !('compression' in headers)
-        )
-          return
+        // minimal and old messages are read, never written
+        const isComplete =
+          sample.kind === 'task-v1'
+            ? payload !== undefined && Object.hasOwn(payload, 'chord')
+            : Object.hasOwn(headers, 'stamps') && Object.hasOwn(headers, 'lang')
+        if (!isComplete) return
         const written = encodeTask(fieldsOf(message, headers), read, {
           codec,
           serializer: envelope.contentType,
@@ -411,11 +414,8 @@ describe('every task message', () => {
           expect(plain(written.headers)).toEqual(plain(headers))
         }
         expect(written.properties).toEqual(envelope.properties)
-        const written_ = plain(open(written))
         // an empty list and null mean the same, for every follow-up
-        expect(emptyAsNull(written_)).toEqual(
-          sample.name.includes('minimal') ? written_ : emptyAsNull(plain(body)),
-        )
+        expect(emptyAsNull(plain(open(written)))).toEqual(emptyAsNull(plain(body)))
       })
 
       it('is refused with a ProtocolError when its body is not what it says', () => {

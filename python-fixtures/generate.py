@@ -138,7 +138,7 @@ def tag(value):
     if isinstance(value, (list, tuple)):
         return {'tuple' if isinstance(value, tuple) else 'list': [tag(item) for item in value]}
     if isinstance(value, (set, frozenset)):
-        return {'set': [tag(item) for item in sorted(value)]}
+        return {type(value).__name__: [tag(item) for item in sorted(value)]}
     if isinstance(value, dt.datetime):
         return {'datetime': value.isoformat()}
     if isinstance(value, dt.date):
