@@ -56,8 +56,8 @@ function annotateAny(entry: AnnotationEntry): Annotation | undefined {
 }
 
 function isAnnotator(entry: object): entry is Annotator {
-  const { annotate: one, annotateAny: any } = entry as Annotator
-  return typeof one === 'function' || typeof any === 'function'
+  const { annotate: forOne, annotateAny: forAny } = entry as Annotator
+  return typeof forOne === 'function' || typeof forAny === 'function'
 }
 
 function firstOf<T, R>(items: readonly T[], find: (item: T) => R | undefined): R | undefined {

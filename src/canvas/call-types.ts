@@ -21,8 +21,8 @@ export type Prefix<A extends Arguments> = number extends A['length']
 /** A list of arguments, or as many of its last ones as one likes: whoever applies the signature prepends the others. */
 export type Suffix<A extends Arguments> = number extends A['length']
   ? A
-  : A extends readonly [unknown, ...infer Rest]
-    ? A | Suffix<Rest>
+  : A extends readonly []
+    ? []
     : A extends readonly [unknown?, ...infer Rest]
       ? A | Suffix<Rest>
       : A
