@@ -51,6 +51,7 @@ export class PublishConnections {
   private readonly aborter = new AbortController()
   private readonly openOnes = new Set<OpenConnection>()
   private shared: Promise<OpenConnection> | undefined
+  private current: OpenConnection | undefined
   private next = 0
   private failedRounds = 0
   private notBefore = 0
@@ -60,6 +61,11 @@ export class PublishConnections {
     this.urls = deps.failoverStrategy === 'shuffle' ? shuffled(deps.urls, deps.random) : deps.urls
   }
 
+  /** True once `close` was called. */
+  get isClosed(): boolean {
+    return this.aborter.signal.aborted
+  }
+
   /** All URLs without their passwords. */
   get displayUrl(): string {
     return this.urls.map(redactUrl).join(';')
@@ -67,8 +73,8 @@ export class PublishConnections {
 
   /**
    * Runs `work` with the connection. Rejects with the signal's reason as soon as it aborts, even when the transport
-   * does not answer; the connection is then given up, because nobody knows what it still does. Throws
-   * `BrokerUnavailableError` when no URL answers.
+   * does not answer. A connection that fails, or whose answer is late (the reason is a `ConnectivityError`), is given
+   * up. Throws `BrokerUnavailableError` when no URL answers.
    */
   async use<T>(signal: AbortSignal, work: (open: OpenConnection) => Promise<T>): Promise<T> {
     signal.throwIfAborted()
@@ -77,7 +83,8 @@ export class PublishConnections {
     try {
       return await orAborted(work(open), signal)
     } catch (error) {
-      if (signal.aborted || error instanceof ConnectivityError) this.giveUp(open)
+      // an impatient caller is no sign that the connection is bad for the others; a late or lost answer is
+      if (error instanceof ConnectivityError) this.giveUp(open)
       throw error
     } finally {
       if (!isShared) await orAborted(this.dispose(open), signal).catch(() => {})
@@ -87,7 +94,6 @@ export class PublishConnections {
   /** Closes what is open; later uses are refused. Safe twice. */
   async close(): Promise<void> {
     this.aborter.abort(new BrokerUnavailableError('The app was closed; make a new one to publish again.'))
-    await this.shared?.catch(() => {})
     await Promise.all([...this.openOnes].map((open) => this.dispose(open)))
   }
 
@@ -98,7 +104,10 @@ export class PublishConnections {
       const forget = (): void => {
         if (this.shared === dialed) this.shared = undefined
       }
-      dialed.then((open) => open.connection.closed.then(forget), forget)
+      dialed.then((open) => {
+        this.current = open
+        open.connection.closed.then(forget)
+      }, forget)
     }
     return this.shared
   }
@@ -135,15 +144,31 @@ export class PublishConnections {
   private async connect(url: string, signal: AbortSignal): Promise<OpenConnection> {
     const { deps } = this
     const transport = await deps.transport(url)
+    const late = new AbortController()
+    const cancel = deps.clock.after(deps.connectTimeoutMs, () => {
+      late.abort(new BrokerUnavailableError(`no connection within ${deps.connectTimeoutMs} ms`))
+    })
+    const either = AbortSignal.any([signal, late.signal])
     const options: ConnectOptions = {
       transportOptions: deps.transportOptions,
       timeoutMs: deps.connectTimeoutMs,
-      signal,
+      signal: either,
       clock: deps.clock,
       logger: deps.logger,
       newId: deps.newId,
     }
-    const connection = await transport.connect(url, options)
+    const dialed = transport.connect(url, options)
+    const connection = await orAborted(dialed, either)
+      .catch((error: unknown) => {
+        // one that comes after all must not stay open
+        dialed.then((unwanted) => unwanted.close()).catch(() => {})
+        throw error
+      })
+      .finally(cancel)
+    if (signal.aborted) {
+      await connection.close()
+      signal.throwIfAborted()
+    }
     const declared = new Map<string, Promise<void>>()
     const open: OpenConnection = {
       connection,
@@ -161,7 +186,7 @@ export class PublishConnections {
   }
 
   private giveUp(open: OpenConnection): void {
-    this.shared = undefined
+    if (this.current === open) this.shared = undefined
     this.dispose(open).catch((error: unknown) => {
       this.deps.logger.debug({ err: error, broker: open.displayUrl }, 'closing a lost connection failed')
     })

@@ -339,7 +339,8 @@ export class Publisher {
       try {
         return await this.connections.use(signal, work)
       } catch (error) {
-        if (signal.aborted || attempt >= most || !(error instanceof ConnectivityError)) throw error
+        const isFinal = signal.aborted || this.connections.isClosed || attempt >= most
+        if (isFinal || !(error instanceof ConnectivityError)) throw error
         this.deps.logger.debug({ err: error, attempt: attempt + 1 }, 'publishing failed; trying again')
         await pause(this.deps.clock, delayMs(attempt, policy), signal)
       }

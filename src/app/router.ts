@@ -82,13 +82,13 @@ function isPair(value: unknown): boolean {
 
 function lookupOf(route: Route): Lookup {
   if (typeof route === 'function') return route
-  if (isRouteObject(route)) return (name, args, kwargs) => route.routeForTask(name, args, kwargs)
   if (typeof route !== 'object' || route === null) {
     throw new ConfigError(
       `task_routes has a router that is ${JSON.stringify(route)}: a name of a Python function cannot be followed ` +
         'here. Give the routes themselves, or a function (name, args, kwargs, options) => ({ queue }).',
     )
   }
+  if (isRouteObject(route)) return (name, args, kwargs) => route.routeForTask(name, args, kwargs)
   return mapLookup(route as RouteMap)
 }
 
