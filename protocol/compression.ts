@@ -5,7 +5,11 @@
  * Rule 2: what is written is what Python's `zlib`, `bz2`, `lzma`, `brotli` and `zstandard` read in one call.
  */
 import { brotliCompressSync, brotliDecompressSync, deflateSync, inflateSync } from 'node:zlib'
+import { bzip2Decompress } from './bzip2-decoder.js'
+import { bzip2Compress } from './bzip2-encoder.js'
 import { DecodeError, EncodeError, ProtocolError, SizeLimitError } from './errors.js'
+import { xzCompress, xzDecompress } from './xz.js'
+import { zstdCompress, zstdDecompress } from './zstd.js'
 
 /** A compressed body and the value of its `compression` header. */
 export interface Compression {
@@ -26,15 +30,38 @@ const ALGORITHMS: readonly Algorithm[] = [
     mime: 'application/x-gzip',
     aliases: ['gzip', 'zlib'],
     compress: (body) => deflateSync(body),
-    decompress: (body, maxBytes) => inflateSync(body, { maxOutputLength: maxBytes }),
+    decompress: (body, maxBytes) => inflateSync(body, { maxOutputLength: atLeastOne(maxBytes) }),
+  },
+  {
+    mime: 'application/x-bz2',
+    aliases: ['bzip2', 'bzip'],
+    compress: bzip2Compress,
+    decompress: bzip2Decompress,
+  },
+  {
+    mime: 'application/x-lzma',
+    aliases: ['lzma', 'xz'],
+    compress: xzCompress,
+    decompress: xzDecompress,
+  },
+  {
+    mime: 'application/zstd',
+    aliases: ['zstd', 'zstandard'],
+    compress: zstdCompress,
+    decompress: zstdDecompress,
   },
   {
     mime: 'application/x-brotli',
     aliases: ['brotli'],
     compress: (body) => brotliCompressSync(body),
-    decompress: (body, maxBytes) => brotliDecompressSync(body, { maxOutputLength: maxBytes }),
+    decompress: (body, maxBytes) => brotliDecompressSync(body, { maxOutputLength: atLeastOne(maxBytes) }),
   },
 ]
+
+/** Node takes no limit of 0; the one byte too many is found out afterwards. */
+function atLeastOne(maxBytes: number): number {
+  return Math.min(Math.max(maxBytes, 1), 2 ** 32)
+}
 
 function find(name: string): Algorithm | undefined {
   return ALGORITHMS.find((algorithm) => algorithm.mime === name || algorithm.aliases.includes(name))
@@ -65,7 +92,8 @@ export function decompress(body: Uint8Array, name: string, maxBytes: number): Ui
     throw new DecodeError(`Unknown compression ${JSON.stringify(name)}; known are ${known()}`)
   }
   try {
-    return algorithm.decompress(body, maxBytes)
+    const plain = algorithm.decompress(body, maxBytes)
+    if (plain.length <= maxBytes) return plain
   } catch (cause) {
     if (cause instanceof ProtocolError) throw cause
     if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE') {
@@ -76,4 +104,5 @@ export function decompress(body: Uint8Array, name: string, maxBytes: number): Ui
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new DecodeError(`Cannot decompress ${algorithm.mime}: ${reason}`, { cause })
   }
+  throw new SizeLimitError(`A body grows past ${maxBytes} bytes when decompressed (${algorithm.mime})`)
 }
