@@ -8,12 +8,13 @@
  *         what we bound is looked at again now and then, and written again when it is gone.
  */
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { link, readdir, readFile, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { decodeBindings, encodeBindings } from '../../protocol/exchange-routing.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError } from '../errors.js'
 import { withFileLock } from './file-lock.js'
+import { writeWhole } from './held-folder.js'
 import { assertNameable } from './message-file-name.js'
 import type { StoredBinding } from './queue-store.js'
 
@@ -26,12 +27,16 @@ const readRetries = 40
 /** Reads and writes the tables of one control folder. */
 export class BindingTables {
   readonly #folder: string
+  readonly #scratchName: string
   readonly #clock: Clock
+  #scratchCount = 0
   readonly #ours = new Map<string, StoredBinding[]>()
   readonly #cache = new Map<string, { readonly version: string; readonly rows: readonly StoredBinding[] }>()
 
-  constructor(folder: string, clock: Clock) {
+  /** `scratchName` is a file name of this connection's own, for tables in the making. */
+  constructor(folder: string, scratchName: string, clock: Clock) {
     this.#folder = folder
+    this.#scratchName = scratchName
     this.#clock = clock
   }
 
@@ -91,9 +96,29 @@ export class BindingTables {
   async #write(exchange: string, wanted: readonly StoredBinding[]): Promise<void> {
     const missing = (rows: readonly StoredBinding[]): readonly StoredBinding[] =>
       wanted.filter((row) => !rows.some((other) => isSame(row, other)))
-    if (missing(await this.rows(exchange)).length === 0) return
-    await mkdir(this.#folder, { recursive: true })
+    // A table that stays unreadable was left by a process that died while it wrote: we write what we know.
+    const rows = await this.rows(exchange).catch(() => undefined)
+    if (rows !== undefined && missing(rows).length === 0) return
+    if (await this.#create(exchange, wanted)) return
     await this.#change(exchange, (rows) => [...missing(rows), ...rows])
+  }
+
+  /**
+   * Makes a new table whole: Python takes one that it can open for one that it can read, locked or not. False when
+   * there is one already, or the file system has no hard links.
+   */
+  async #create(exchange: string, rows: readonly StoredBinding[]): Promise<boolean> {
+    this.#scratchCount += 1
+    const scratch = path.join(this.#folder, `.${this.#scratchName}.${this.#scratchCount}`)
+    try {
+      await writeWhole(scratch, encodeBindings(rows), false)
+      await link(scratch, this.#file(exchange))
+      return true
+    } catch {
+      return false
+    } finally {
+      await unlink(scratch).catch(() => {})
+    }
   }
 
   async #change(

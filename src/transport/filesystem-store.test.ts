@@ -296,6 +296,27 @@ describe('FilesystemStore', () => {
     expect(collector.texts.toSorted()).toEqual(texts.toSorted())
   })
 
+  it('loses and doubles nothing when a consumer is killed while it gives back what it held', async () => {
+    const connection = await connect()
+    const texts = Array.from({ length: 120 }, (_, index) => `m${index}`)
+    await connection.publish(toQueue('q', texts))
+    for (let round = 0; round < 3; round += 1) {
+      const holder = peer('hold', 'q', 120)
+      await holder.until(() => holder.lines.length === 121)
+      expect(await messageFiles()).toEqual([])
+      holder.child.stdin?.end()
+      await expect
+        .poll(async () => (await messageFiles()).length, { interval: 1, timeout: 10_000 })
+        .toBeGreaterThan(5 * round)
+      await holder.kill()
+    }
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await collector.count(120)
+    expect(collector.texts.toSorted()).toEqual(texts.toSorted())
+    expect(await messageFiles()).toEqual([])
+  })
+
   it('finds messages among ten thousand others without looking at each again for each claim', async () => {
     const connection = await connect()
     const names = Array.from(

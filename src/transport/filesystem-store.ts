@@ -52,7 +52,7 @@ export class FilesystemStore implements QueueStore {
     this.#parts = parts
     this.#options = options
     this.#names = new MessageFileNames(parts.monotonicNs, parts.newId)
-    this.#tables = new BindingTables(options.control, clock)
+    this.#tables = new BindingTables(options.control, parts.holderName, clock)
     this.#view = new FolderView(options.dataIn, options.pollMs, clock)
     this.#arriving = new ArrivingFiles(clock)
     this.#held = new HeldFolder({

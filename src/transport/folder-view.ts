@@ -7,7 +7,7 @@
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
-import { type Clock, pause } from '../clock.js'
+import type { Clock } from '../clock.js'
 import { compareFileNames, queueOfFile } from './message-file-name.js'
 
 /** Own removals whose event may still come; far above what the kernel queues between two turns of the loop. */
@@ -91,18 +91,20 @@ export class FolderView {
   /** Resolves when a name for one of `queues` came, after `ms` (at most `pollMs`), or when `signal` aborts. */
   async changed(queues: readonly string[], ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted || queues.some((queue) => this.#queues.get(queue)?.first !== undefined)) return
-    const done = new AbortController()
-    const wake = (queue: string | undefined): void => {
-      if (queue === undefined || queues.includes(queue)) done.abort()
-    }
-    this.#waiters.add(wake)
-    try {
-      await pause(this.#clock, Math.min(ms, this.#pollMs), AbortSignal.any([signal, done.signal])).catch(
-        () => {},
-      )
-    } finally {
-      this.#waiters.delete(wake)
-    }
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#waiters.delete(wake)
+        stopTimer()
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const wake = (queue: string | undefined): void => {
+        if (queue === undefined || queues.includes(queue)) done()
+      }
+      const stopTimer = this.#clock.after(Math.min(ms, this.#pollMs), done)
+      this.#waiters.add(wake)
+      signal.addEventListener('abort', done, { once: true })
+    })
   }
 
   close(): void {

@@ -25,6 +25,8 @@ export class HeldMessages {
   readonly #onFailure: (cause: Error) => void
   readonly #held = new Map<Claimed, () => void>()
   #pending: Pending[] = []
+  /** Asked of the store and not yet answered. */
+  readonly #asked = new Set<Pending>()
   #flushing: Promise<void> | undefined
   #ended: { readonly cause: Error | undefined } | undefined
 
@@ -62,11 +64,12 @@ export class HeldMessages {
   end(cause: Error | undefined): void {
     this.#ended ??= { cause }
     const frees = [...this.#held.values()]
-    const pending = this.#pending
+    const unanswered = [...this.#asked, ...this.#pending]
     this.#held.clear()
+    this.#asked.clear()
     this.#pending = []
     for (const free of frees) free()
-    for (const { claimed, free, reject } of pending) {
+    for (const { claimed, free, reject } of unanswered) {
       free()
       reject(this.#lost(claimed))
     }
@@ -98,19 +101,24 @@ export class HeldMessages {
   }
 
   async #settleGroup(group: readonly Pending[], how: Settling): Promise<void> {
+    for (const pending of group) this.#asked.add(pending)
     try {
       const messages = group.map((pending) => pending.claimed)
       const lost = new Set(await this.#store.settle(messages, how))
-      for (const { claimed, free, resolve, reject } of group) {
+      for (const pending of group) {
+        const { claimed, free, resolve, reject } = pending
+        // Not there any more when the connection ended meanwhile: then its answer was given.
+        if (!this.#asked.delete(pending)) continue
         free()
         if (lost.has(claimed)) reject(this.#lost(claimed))
         else resolve()
       }
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error))
-      for (const { claimed, free, reject } of group) {
-        free()
-        reject(this.#lost(claimed, cause))
+      for (const pending of group) {
+        if (!this.#asked.delete(pending)) continue
+        pending.free()
+        pending.reject(this.#lost(pending.claimed, cause))
       }
       this.#onFailure(cause)
     }

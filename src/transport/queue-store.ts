@@ -31,11 +31,12 @@ export interface QueueStore {
   /** Removes what waits in the queue, and its bindings. */
   remove(queue: string): Promise<void>
   /** Present when the broker can broadcast itself (Redis pub/sub); otherwise fanout copies to each bound queue. */
-  broadcast?(exchange: string, routingKey: string, envelope: Envelope): Promise<void>
+  broadcast?(exchange: string, routingKey: string, envelope: Envelope, signal?: AbortSignal): Promise<void>
   /** Called with each message that is not an envelope, after its bytes are safe. Set by the connection. */
   onUnreadable: ((report: Unreadable) => void) | undefined
   /** Called once when the store is lost. Set by the connection. */
   onLost: ((cause: Error) => void) | undefined
+  /** Gives back what is still held, where it can. Safe twice. */
   close(): Promise<void>
 }
 

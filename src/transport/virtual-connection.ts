@@ -93,7 +93,8 @@ export class VirtualConnection implements Connection {
     for (const { envelope, to } of messages) {
       const { exchange, routingKey } = to
       if (this.#store.broadcast !== undefined && this.#router.typeOf(exchange) === 'fanout') {
-        await this.#store.broadcast(exchange, routingKey, envelope)
+        const sending = this.#store.broadcast(exchange, routingKey, envelope, options.signal)
+        await untilAborted(sending, options.signal)
         continue
       }
       const queues = await this.#router.route(to)
@@ -105,7 +106,7 @@ export class VirtualConnection implements Connection {
       }
       for (const queue of queues) copies.push({ queue, exchange, routingKey, envelope })
     }
-    if (copies.length > 0) await this.#store.push(copies, options.signal)
+    if (copies.length > 0) await untilAborted(this.#store.push(copies, options.signal), options.signal)
   }
 
   async consume(queues: readonly string[], options: ConsumeOptions): Promise<Subscription> {
@@ -163,7 +164,10 @@ export class VirtualConnection implements Connection {
     const expired = new AbortController()
     const orderly = this.#endInOrder(lost)
     const bound = pause(this.#clock, this.#options.closeTimeoutMs ?? 5000, expired.signal).then(
-      () => this.#logger.warn({ broker: this.#options.shownUrl }, 'closing took too long; leaving as it is'),
+      () => {
+        this.#logger.warn({ broker: this.#options.shownUrl }, 'closing took too long; leaving as it is')
+        this.#store.close().catch(() => {})
+      },
       () => {},
     )
     try {
@@ -211,5 +215,21 @@ export class VirtualConnection implements Connection {
     return new ConnectionLostError(
       `cannot ${what}: the connection to ${this.#options.shownUrl} has ended; open another`,
     )
+  }
+}
+
+/** A store that hangs (a dead network disk) does not hang those who gave a bound. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+    work.catch(() => {})
   }
 }
