@@ -58,6 +58,7 @@ describe('refusals', () => {
     ['kwargs that are a list', { body: json([[], [], {}]), headers: { task: 't.ok', id: 'i-1' } }],
     ['kwargs that are null', { body: json([[], null, {}]), headers: { task: 't.ok', id: 'i-1' } }],
     ['a body of two items', { body: json([[], {}]), headers: { task: 't.ok', id: 'i-1' } }],
+    ['an empty body', { body: Buffer.from(''), headers: { task: 't.ok', id: 'i-1' } }],
     ['timelimit of one item', { body: triple, headers: { task: 't.ok', id: 'i-1', timelimit: [1] } }],
     [
       'a content type not accepted',
@@ -92,7 +93,6 @@ describe('refusals', () => {
   })
 
   it.each([
-    ['an empty body', { body: Buffer.from(''), headers: { task: 't.ok', id: 'd-1' } }],
     ['a body cut short', { body: Buffer.from('[[1, 2'), headers: { task: 't.ok', id: 'd-1' } }],
     [
       'bytes that are no text',

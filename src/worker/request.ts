@@ -45,6 +45,8 @@ export class Request implements Candidate {
   private execution: Execution | undefined
   private cancellation: Cancellation | undefined
   private isRevoked = false
+  /** Its connection is gone: the broker delivers the message again, unless it was acknowledged before. */
+  private isLost = false
   /** What runs on its behalf besides the task itself: acknowledgements, stored cancellations. */
   private closing: Promise<unknown> = Promise.resolve()
 
@@ -89,7 +91,7 @@ export class Request implements Candidate {
     return this.current
   }
 
-  /** True once the broker was told, or can no longer be. */
+  /** True once the broker was told. */
   get isAcknowledged(): boolean {
     return this.told
   }
@@ -158,14 +160,14 @@ export class Request implements Candidate {
   /** The connection that brought it is gone: nothing can be acknowledged (WRK-089, WRK-090). */
   loseConnection(): void {
     if (!this.move('lose connection')) return
-    if (!this.isActive) this.told = true
+    this.isLost = true
     // An early-acked request was settled before the loss and just goes on.
     if (isOver(this.current)) this.desk.onSettled(this)
   }
 
   /** True for a late-acked request whose broker will deliver it again. */
   get willBeRedelivered(): boolean {
-    return this.current === 'orphaned' && !this.told
+    return this.isLost && !this.told
   }
 
   /**
@@ -179,10 +181,9 @@ export class Request implements Candidate {
   cancel(why: Cancellation): void {
     if (!this.isActive || this.cancellation !== undefined) return
     this.cancellation = why
-    const wasOrphaned = this.current === 'orphaned'
     this.execution?.terminate('SIGTERM')
     if (this.told) this.closing = this.sendAgain()
-    else if (wasOrphaned) this.closing = this.desk.endings.cancelled(this.taskRequest, this.runnable)
+    else if (this.isLost) this.closing = this.desk.endings.cancelled(this.taskRequest, this.runnable)
     else this.closing = this.release()
   }
 
@@ -270,7 +271,7 @@ export class Request implements Candidate {
   }
 
   private async settle(how: 'ack' | 'requeue' | 'drop'): Promise<void> {
-    if (this.told || this.current === 'orphaned') return
+    if (this.told || this.isLost) return
     this.told = true
     const { delivery } = this
     await this.attempt(
@@ -281,7 +282,7 @@ export class Request implements Candidate {
   }
 
   private async release(): Promise<void> {
-    if (this.told) return
+    if (this.told || this.isLost) return
     this.told = true
     const { delivery } = this
     await this.attempt('give back', delivery.release?.() ?? delivery.reject({ requeue: true }))

@@ -74,19 +74,26 @@ describe('shutdown', () => {
     await using trial = new Trial()
     const told: unknown[] = []
     trial.app.signals.taskRetry.connect(({ reason }) => told.push(String(reason)))
-    trial.app.task('t.long', { bind: true }, (self) =>
-      self.request.retries === 0 && told.length === 0 ? new Promise(() => {}) : 'second run',
-    )
+    const seen: unknown[] = []
+    trial.app.task('t.long', { bind: true }, (self, n: number, text: string) => {
+      seen.push([self.request.retries, n, text])
+      return seen.length === 1 ? new Promise(() => {}) : 'second run'
+    })
     const id = await trial.send('t.long', { args: [1, 'a'], headers: { argsrepr: "(1, 'a')" } })
     const worker = await trial.started()
     await until('it runs', () => worker.ledger.totals.get('t.long') === 1)
     await worker.stop({ how: 'cold' })
+    expect(trial.logged(/./, 'error')).toEqual([])
     expect(await trial.state(id)).toBe('RETRY')
     expect(told).toEqual(['Retry: cancelled by Celery'])
     const next = await trial.started()
     await until('it ran elsewhere', async () => (await trial.state(id)) === 'SUCCESS')
     await until('it is settled', () => next.ledger.size === 0)
     expect(await trial.waiting()).toBe(0)
+    expect(seen).toEqual([
+      [0, 1, 'a'],
+      [0, 1, 'a'],
+    ])
   })
 
   it('WRK-075 soft: waits for the running task, at most worker_soft_shutdown_timeout seconds', async () => {

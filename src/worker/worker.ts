@@ -294,6 +294,11 @@ export class Worker {
     return held !== undefined
   }
 
+  /** Revokes every task that carries one of these stamps; they are dropped when their turn comes (WRK-036). */
+  revokeByStamps(stamps: Readonly<Record<string, readonly unknown[]>>): void {
+    for (const [header, values] of Object.entries(stamps)) this.revocations.addStamp(header, values)
+  }
+
   /** Sets the rate limit of a task in this worker, `'10/m'` or null for none (surface WRK-045). */
   rateLimit(task: string, rate: string | number | null): void {
     if (!this.ignoresRateLimits) this.throttle.setRate(task, rate)
