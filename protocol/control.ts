@@ -191,8 +191,9 @@ export function decodeHelloRevoked(
   const mapping = asMapping(value)
   if (mapping === undefined) return []
   return Object.entries(mapping).flatMap(([id, entry]) => {
-    const seconds = Number(Array.isArray(entry) ? entry[0] : entry)
-    return Number.isFinite(seconds) ? [[id, seconds] as const] : []
+    const seconds: unknown = Array.isArray(entry) ? entry[0] : entry
+    const isNumber = typeof seconds === 'number' || seconds instanceof Float
+    return isNumber && Number.isFinite(Number(seconds)) ? [[id, Number(seconds)] as const] : []
   })
 }
 
