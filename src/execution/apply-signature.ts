@@ -48,16 +48,10 @@ export async function applySignature(applier: Applier, data: SignatureData, call
     case 'chord':
       return applyChord(applier, shape, call)
     case 'chunks':
-      return applyGroup(applier, chunkGroup(shape), {
-        options: { route_name: taskName(shape), ...call.options },
-      })
+      return applyGroup(applier, withRoute(chunkGroup(shape), shape), {})
     case 'xmap':
     case 'xstarmap':
-      return applyTask(applier, {
-        ...shape,
-        options: { route_name: taskName(shape), ...shape.options },
-        subtaskType: undefined,
-      })
+      return applyTask(applier, { ...withRoute(shape, shape), subtaskType: undefined })
     case undefined:
       return applyTask(applier, shape)
     default:
@@ -269,9 +263,11 @@ function withoutTasks(kwargs: Readonly<Record<string, unknown>>): Readonly<Recor
   return rest
 }
 
-function taskName(shape: Shape): unknown {
-  const { task } = shape.kwargs
-  return isRecord(task) ? task['task'] : task
+/** Maps and chunks are routed by the task inside them. */
+function withRoute(shape: Shape, mapped: Shape): Shape {
+  const { task } = mapped.kwargs
+  const name = isRecord(task) ? task['task'] : task
+  return { ...shape, options: { route_name: name, ...shape.options } }
 }
 
 function idMaker(applier: Applier): () => string {

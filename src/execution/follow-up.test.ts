@@ -1,0 +1,304 @@
+import { describe, expect, it } from 'vitest'
+import type { ResultMeta } from '../../protocol/result-meta.js'
+import type { ChordCounter, ResultBackend } from '../backend/backend.js'
+import { applySignature } from './apply-signature.js'
+import { execute } from './execute.js'
+import { sig, TestHost, testRequest } from './test-host.conformance.js'
+
+/** The steps that the message sent as number `index` carries. */
+const chainOf = (host: TestHost, index: number) =>
+  (host.sent[index]?.options['chain'] ?? []) as readonly { readonly task: string; readonly options: object }[]
+const ids = (host: TestHost) => host.sent.map((one) => one.options['task_id'])
+const names = (host: TestHost) => host.sent.map((one) => one.signature['task'])
+const group = (tasks: readonly unknown[], options: object = {}) =>
+  sig('celery.group', [], { type: 'group', kwargs: { tasks }, options })
+const chain = (tasks: readonly unknown[], options: object = {}) =>
+  sig('celery.chain', [], { type: 'chain', kwargs: { tasks }, options })
+
+/** A counter as Redis has it, for as long as this test lives. */
+function counting(host: TestHost): Map<string, number> {
+  const sizes = new Map<string, number>()
+  const parts = new Map<string, ResultMeta[]>()
+  const chords: ChordCounter = {
+    begin: async (groupId, size) => void sizes.set(groupId, size),
+    partDone: async (groupId, index, meta) => {
+      const known = parts.get(groupId) ?? []
+      known[index] = meta
+      parts.set(groupId, known)
+      return known.filter(Boolean).length === sizes.get(groupId) ? known : undefined
+    },
+  }
+  const backend: { -readonly [K in keyof ResultBackend]?: ResultBackend[K] } = host.backend
+  backend.chords = chords
+  return sizes
+}
+
+describe('callbacks and the rest of a chain', () => {
+  it('TSK-070 one callback gets the value before its own arguments, this task as parent and its root', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    const request = testRequest('t', [], { message: { rootId: 'r' }, body: { callbacks: [sig('cb', [10])] } })
+    await execute(request, host)
+    expect(host.sent[0]?.signature['args']).toEqual([4, 10])
+    expect(host.sent[0]?.options).toMatchObject({ parent_id: 't-1', root_id: 'r', add_to_parent: false })
+    expect(host.sent[0]?.options).not.toHaveProperty('priority')
+  })
+
+  it('TSK-070 the priority is inherited only with task_inherit_parent_priority', async () => {
+    const host = new TestHost({ inheritParentPriority: true })
+    host.define('t', () => 4)
+    await execute(testRequest('t', [], { priority: 7, body: { callbacks: [sig('cb')] } }), host)
+    expect(host.sent[0]?.options['priority']).toBe(7)
+  })
+
+  it('TSK-070 several callbacks go as one group, after the groups among them', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    const callbacks = [sig('a'), group([sig('g1'), sig('g2')]), sig('b', [1], { immutable: true })]
+    await execute(testRequest('t', [], { body: { callbacks } }), host)
+    expect(names(host)).toEqual(['g1', 'g2', 'a', 'b'])
+    expect(host.sent.map((one) => one.options['group_index'])).toEqual([0, 1, 0, 1])
+    const groupIds = host.sent.map((one) => one.options['group_id'])
+    expect(new Set(groupIds).size).toBe(2)
+    expect(host.sent[3]?.signature['args']).toEqual([1])
+    expect((await host.backend.fetch('t-1'))?.children).toHaveLength(2)
+  })
+
+  it('TSK-071 CNV-041 the next step is the last of the list, and carries the rest', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    const rest = [sig('third'), sig('second', [1])]
+    await execute(testRequest('t', [], { body: { chain: rest } }), host)
+    expect(host.sent).toHaveLength(1)
+    expect(host.sent[0]?.signature).toMatchObject({ task: 'second', args: [4, 1] })
+    expect(host.sent[0]?.options['chain']).toEqual([rest[0]])
+  })
+
+  it('a bad callback turns the finished task into a failure, since it is applied before the result is stored', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    const outcome = await execute(
+      testRequest('t', [], { body: { callbacks: [{ task: 'x', args: [] }] } }),
+      host,
+    )
+    expect(outcome).toMatchObject({ kind: 'failed', error: { type: 'InvalidTaskError' } })
+    expect((await host.backend.fetch('t-1'))?.state).toBe('FAILURE')
+  })
+
+  it('BLT-013 CNV-039 a chain as callback is taken apart: first step first, the rest inside it, reversed', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    const steps = chain([sig('a'), chain([sig('b'), sig('c')])], { task_id: 'last' })
+    await execute(testRequest('t', [], { body: { callbacks: [steps] } }), host)
+    expect(names(host)).toEqual(['a'])
+    const rest = chainOf(host, 0)
+    expect(rest.map((step) => step.task)).toEqual(['c', 'b'])
+    expect(rest[0]?.options).toMatchObject({ task_id: 'last' })
+    expect((await host.backend.fetch('t-1'))?.children?.[0]).toMatchObject([
+      ['last', [[expect.any(String), expect.anything()], null]],
+      null,
+    ])
+  })
+
+  it('CNV-051 a chain as a step is put before what remains of the outer one', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    await execute(testRequest('t', [], { body: { chain: [sig('end'), chain([sig('a'), sig('b')])] } }), host)
+    const rest = chainOf(host, 0)
+    expect(rest.map((step) => step.task)).toEqual(['end', 'b'])
+  })
+
+  it('CNV-005 stored group ids and stamps stay, and CNV-006 null options are dropped', async () => {
+    const host = new TestHost()
+    const options = { group_id: 'mine', stamped_headers: ['s'], s: 1, queue: 'q' }
+    await applySignature(host, sig('x', [], { options }), {
+      options: { group_id: 'yours', s: 2, queue: null, priority: 3 },
+    })
+    expect(host.sent[0]?.options).toMatchObject({ group_id: 'mine', s: 1, queue: 'q', priority: 3 })
+  })
+
+  it('refuses a canvas type that it does not know', async () => {
+    await expect(applySignature(new TestHost(), sig('x', [], { type: 'heap' }), {})).rejects.toThrow(
+      'unknown type heap',
+    )
+  })
+})
+
+describe('chords', () => {
+  const chord = (header: readonly unknown[], body: unknown) =>
+    sig('celery.chord', [], { type: 'chord', kwargs: { kwargs: {}, header, body } })
+
+  it('BLT-004 CNV-111 without a counting backend sends celery.chord_unlock first, for the body’s queue', async () => {
+    const host = new TestHost()
+    const body = sig('sum', [], { options: { queue: 'q', priority: 3 } })
+    const applied = await applySignature(host, chord([sig('a'), sig('b')], body), { args: [7] })
+    expect(names(host)).toEqual(['celery.chord_unlock', 'a', 'b'])
+    const [unlock, a, b] = host.sent
+    const gid = (unlock?.signature['args'] as unknown[])[0]
+    expect(unlock?.options).toMatchObject({ countdown: 1, queue: 'q', priority: 3, ignore_result: true })
+    expect(unlock?.signature['kwargs']).toEqual({
+      interval: null,
+      max_retries: null,
+      result: [
+        [[a?.options['task_id'], null], null],
+        [[b?.options['task_id'], null], null],
+      ],
+    })
+    expect(a?.options).toMatchObject({
+      group_id: gid,
+      group_index: 0,
+      chord: { task: 'sum', options: { group_id: gid } },
+    })
+    expect(a?.signature['args']).toEqual([7])
+    expect(b?.options['group_index']).toBe(1)
+    expect(applied.tuple[0][1]?.[0][0]).toBe(gid)
+  })
+
+  it('CNV-087 with a counting backend the size is known before the first part can end', async () => {
+    const host = new TestHost()
+    const sizes = counting(host)
+    await applySignature(
+      { send: (...all) => host.send(...all), chords: host.backend.chords, newId: host.newId },
+      chord([sig('a'), group([sig('b'), sig('c')]), chain([sig('d'), sig('e')])], sig('sum')),
+      {},
+    )
+    expect([...sizes.values()]).toEqual([4])
+    expect(names(host)).toEqual(['a', 'c', 'b', 'd'])
+    const last = chainOf(host, 3)[0]
+    expect(last?.options).toMatchObject({ group_index: 3, chord: { task: 'sum' } })
+    expect(host.sent[3]?.options).not.toHaveProperty('chord')
+  })
+
+  it('CNV-083 an empty header sends the body at once, with an empty list', async () => {
+    const host = new TestHost()
+    await applySignature(host, chord([], sig('sum')), {})
+    expect(names(host)).toEqual(['sum'])
+    expect(host.sent[0]?.signature['args']).toEqual([[]])
+  })
+
+  it('CNV-105 CNV-108 the part that completes the header sends the body with all values, in order', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('g', 2)
+    host.define('t', (_self, x: number) => x)
+    const part = (x: number, groupIndex: number) =>
+      testRequest('t', [x], {
+        message: { id: `part-${x}`, groupId: 'g', groupIndex },
+        body: { chord: sig('sum', [], { options: { task_id: 'body' } }) },
+      })
+    await execute(part(5, 1), host)
+    expect(host.sent).toEqual([])
+    await execute(part(4, 0), host)
+    expect(ids(host)).toEqual(['body'])
+    expect(host.sent[0]?.signature['args']).toEqual([[4, 5]])
+  })
+
+  it('CNV-113 TSK-112 a failed part fails the body, once all have ended, and calls its errbacks with the body’s id', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('g', 2)
+    host.define('ok', () => 1)
+    host.define('bad', () => {
+      throw new RangeError('x')
+    })
+    const body = { chord: sig('sum', [], { options: { task_id: 'body', link_error: [sig('eb')] } }) }
+    await execute(testRequest('bad', [], { message: { groupId: 'g', groupIndex: 0 }, body }), host)
+    expect(await host.backend.fetch('body')).toBeUndefined()
+    await execute(testRequest('ok', [], { message: { groupId: 'g', groupIndex: 1 }, body }), host)
+    expect(await host.backend.fetch('body')).toMatchObject({
+      state: 'FAILURE',
+      result: {
+        type: 'ChordError',
+        module: 'celery.exceptions',
+        args: ["Dependency bad-1 raised ValueError('x')"],
+      },
+    })
+    expect(host.sent.map((one) => [one.signature['task'], one.signature['args']])).toEqual([['eb', ['body']]])
+  })
+
+  it('CNV-105 a body that cannot be sent fails with Callback error', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('g', 1)
+    host.define('ok', () => 1)
+    host.failure.send = new Error('away')
+    const body = { chord: sig('sum', [], { options: { task_id: 'body' } }) }
+    await execute(testRequest('ok', [], { message: { groupId: 'g', groupIndex: 0 }, body }), host)
+    expect((await host.backend.fetch('body'))?.result).toMatchObject({
+      args: ["Callback error: Exception('away')"],
+    })
+  })
+})
+
+describe('errbacks', () => {
+  const failing = (): never => {
+    throw new TypeError('boom')
+  }
+
+  it('CNV-121 CNV-122 old-style ones are sent as one group with the failed id, known here or not', async () => {
+    const host = new TestHost()
+    host.define('t', failing)
+    host.define('known', () => undefined)
+    const errbacks = [sig('known', ['x']), sig('stranger', [], { immutable: true })]
+    await execute(testRequest('t', [], { message: { rootId: 'r' }, body: { errbacks } }), host)
+    expect(host.sent.map((one) => one.signature['args'])).toEqual([['t-1', 'x'], []])
+    expect(host.sent[0]?.options).toMatchObject({ parent_id: 't-1', root_id: 'r', group_index: 0 })
+  })
+
+  it('CNV-121 PYO-011 those that take a request run here, with request, error and traceback', async () => {
+    const host = new TestHost()
+    const seen: unknown[] = []
+    host.define('t', failing)
+    host.define('eb', (_self, ...all: never[]) => void seen.push(...all), { errbackStyle: 'request' })
+    await execute(testRequest('t', [], { body: { errbacks: [sig('eb', ['own'])] } }), host)
+    expect(host.sent).toEqual([])
+    expect(seen).toMatchObject([
+      { id: 't-1' },
+      { type: 'TypeError', args: ['boom'] },
+      expect.stringContaining('boom'),
+      'own',
+    ])
+  })
+
+  it('CNV-123 one that throws is logged and changes nothing', async () => {
+    const host = new TestHost()
+    host.define('t', failing)
+    host.define(
+      'eb',
+      () => {
+        throw new Error('worse')
+      },
+      { errbackStyle: 'request' },
+    )
+    const outcome = await execute(testRequest('t', [], { body: { errbacks: [sig('eb')] } }), host)
+    expect(outcome).toMatchObject({ kind: 'failed', error: { type: 'TypeError' } })
+    expect(host.logged('error')).toContain('Error callback eb of t[t-1] raised')
+  })
+
+  it('CNV-124 are for failures only: not for a retry', async () => {
+    const host = new TestHost()
+    host.define('t', (self) => self.retry())
+    await execute(testRequest('t', [], { body: { errbacks: [sig('eb')] } }), host)
+    expect(host.sent).toEqual([])
+  })
+
+  it('CNV-054 CNV-055 every remaining step is marked, a chord by its body, those without an id are skipped', async () => {
+    const host = new TestHost()
+    host.define('t', failing)
+    const later = sig('celery.chord', [], {
+      type: 'chord',
+      kwargs: { kwargs: {}, header: [], body: sig('sum', [], { options: { task_id: 'body' } }) },
+    })
+    await execute(
+      testRequest('t', [], {
+        body: { chain: [later, group([]), sig('next', [], { options: { task_id: 'n' } })] },
+      }),
+      host,
+    )
+    expect(host.stored.map((meta) => [meta.taskId, meta.state])).toEqual([
+      ['t-1', 'FAILURE'],
+      ['body', 'FAILURE'],
+      ['n', 'FAILURE'],
+    ])
+  })
+})
