@@ -36,6 +36,20 @@ describe('EagerResult', () => {
     expect(await new EagerResult('e', 'x', state).get()).toBeUndefined()
   })
 
+  it('RES-076 RES-056 calls onReady callbacks at once', async () => {
+    const calls: unknown[] = []
+    const result = new EagerResult('e', 5, 'SUCCESS')
+    await result.onReady((self) => void calls.push(self))
+    const failing = new Error('callback')
+    await result.onReady(
+      () => Promise.reject(failing),
+      (error) => void calls.push(error),
+    )
+    expect(calls).toEqual([result, failing])
+    await expect(result.onReady(() => Promise.reject(failing))).rejects.toBe(failing)
+    expect(result.asList()).toEqual(['e'])
+  })
+
   it('RES-076 revoke sets REVOKED, forget does nothing, and waiting inside a task is refused', async () => {
     const result = new EagerResult('e', 5, 'SUCCESS', { context: { insideTask: () => true } })
     await result.forget()

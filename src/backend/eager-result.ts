@@ -89,6 +89,19 @@ export class EagerResult<R = unknown> implements AnyResult {
     return undefined
   }
 
+  /** Calls `callback` at once; its error goes to `onError`, or without one rejects the promise. */
+  async onReady(
+    callback: (result: this) => void | Promise<void>,
+    onError?: (error: unknown) => void | Promise<void>,
+  ): Promise<void> {
+    try {
+      await callback(this)
+    } catch (error) {
+      if (onError === undefined) throw error
+      await onError(error)
+    }
+  }
+
   async maybeThrow({ propagate = true, callback }: ThrowOptions = {}): Promise<unknown> {
     if (propagate && PROPAGATE_STATES.has(this.#state)) throw this.#error()
     callback?.(this.id, this.#value)
@@ -105,6 +118,10 @@ export class EagerResult<R = unknown> implements AnyResult {
 
   asTuple(): ResultTuple {
     return [[this.id, null], null]
+  }
+
+  asList(): readonly string[] {
+    return [this.id]
   }
 
   equals(other: unknown): boolean {

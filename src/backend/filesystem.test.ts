@@ -88,7 +88,7 @@ describe('file results', () => {
     await broken.close()
   })
 
-  it.each(['../../../etc/x', 'a/b', 'a\\b', 'a\0b'])(
+  it.each(['../../../etc/x', 'a/b', 'a\\b', 'a\0b', 'x'.repeat(300)])(
     'refuse the id %j, which would leave the folder',
     async (id) => {
       await expect(backend.store(metaOf(id, 'SUCCESS'))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
@@ -181,6 +181,7 @@ describe('file results', () => {
       for await (const _ of backend.watch(ids, { signal: AbortSignal.timeout(60_000) })) count++
       return count
     })()
+    waiting.catch(() => {})
     await Promise.all(
       ['p', 'q', 'r'].map((who) =>
         run(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, who], {

@@ -34,6 +34,8 @@ const ABANDONED_MS = 3_600_000
 const LIST_FROM = 32
 /** As many files are open at once; libuv reads four at a time whatever we ask for. */
 const OPEN_AT_ONCE = 64
+/** What nearly every file system takes. */
+const LONGEST_NAME = 255
 const RECOVERABLE = new Set([
   'EAGAIN',
   'EBUSY',
@@ -164,11 +166,12 @@ export class FilesystemResultStore implements KeyValueStore {
     this.#watchers.clear()
   }
 
-  /** A key becomes a file name, so it must not lead out of the folder. */
+  /** A key becomes a file name, so it must not lead out of the folder, and must fit in a name. */
   #path(key: string): string {
-    if (!/[/\\\0]/.test(key)) return join(this.#folder, key)
+    if (!/[/\\\0]/.test(key) && Buffer.byteLength(key) <= LONGEST_NAME) return join(this.#folder, key)
     throw new InvalidArgumentError(
-      `The id in ${JSON.stringify(key)} cannot name a file of ${this.displayUrl}: it has a slash or a null character.`,
+      `The id in ${JSON.stringify(key.slice(0, 300))} cannot name a file of ${this.displayUrl}: ` +
+        `it has a slash or a null character, or is longer than ${LONGEST_NAME} bytes.`,
     )
   }
 

@@ -24,10 +24,12 @@ import { type Logger, silentLogger } from '../logger.js'
 import type { ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import type { KeyValueStore } from './key-value-store.js'
-import { ResultPoll } from './result-poll.js'
+import { type DecodedMeta, ResultPoll } from './result-poll.js'
 
-/** Waits before each further look at a value that may be half-written: 0.4 s in all, far longer than any write takes. */
+/** Waits before further looks at an unreadable value that stays the same: 0.4 s in all, longer than a write pauses. */
 const HALF_WRITTEN_LOOKS_MS = [5, 10, 25, 60, 100, 200]
+/** An unreadable value that keeps changing is being written; but not for ever. */
+const MOST_LOOKS = 100
 
 /** Results under keys. */
 export class KeyValueBackend implements ResultBackend {
@@ -98,13 +100,15 @@ export class KeyValueBackend implements ResultBackend {
   async fetch(taskId: string): Promise<ResultMeta | undefined> {
     const key = this.#taskKey(taskId)
     const bytes = await this.#attempt(`reading the result of task ${taskId}`, () => this.#store.get(key))
-    return bytes === undefined || bytes.length === 0 ? undefined : this.#decodeTask(taskId, bytes)
+    return bytes === undefined || bytes.length === 0
+      ? undefined
+      : (await this.#decodeTask(taskId, bytes)).meta
   }
 
   async fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>> {
     const values = await this.#readMany([...new Set(taskIds)])
     const metas = new Map<string, ResultMeta>()
-    for (const [id, bytes] of values) metas.set(id, await this.#decodeTask(id, bytes))
+    for (const [id, bytes] of values) metas.set(id, (await this.#decodeTask(id, bytes)).meta)
     return metas
   }
 
@@ -181,7 +185,7 @@ export class KeyValueBackend implements ResultBackend {
     const bytes = await this.#store.get(key)
     if (bytes === undefined || bytes.length === 0) return false
     try {
-      return (await this.#decodeTask(taskId, bytes)).state === 'SUCCESS'
+      return (await this.#decodeTask(taskId, bytes)).meta.state === 'SUCCESS'
     } catch (error) {
       // What nobody can read protects nothing: the new result replaces it.
       this.#logger.warn({ err: error, key }, 'replacing a stored result that cannot be read')
@@ -190,10 +194,10 @@ export class KeyValueBackend implements ResultBackend {
   }
 
   /** The id is the key's, whatever id the value claims: it is the one that was asked for. */
-  async #decodeTask(taskId: string, bytes: Uint8Array): Promise<ResultMeta> {
+  async #decodeTask(taskId: string, bytes: Uint8Array): Promise<DecodedMeta> {
     return this.#decode(this.#taskKey(taskId), bytes, (raw) => ({
-      ...decodeResultMeta(raw, { ...this.#encoding, taskId }),
-      taskId,
+      meta: { ...decodeResultMeta(raw, { ...this.#encoding, taskId }), taskId },
+      bytes: raw,
     }))
   }
 
@@ -201,13 +205,14 @@ export class KeyValueBackend implements ResultBackend {
   async #decode<T>(key: string, bytes: Uint8Array, read: (bytes: Uint8Array) => T): Promise<T> {
     this.#checkAccepted(key)
     let raw = bytes
+    let unchanged = 0
     for (let look = 0; ; look++) {
       try {
         return read(raw)
       } catch (cause) {
         if (!(cause instanceof DecodeError)) throw cause
-        const delayMs = this.#store.writesInPlace ? HALF_WRITTEN_LOOKS_MS[look] : undefined
-        if (delayMs === undefined) {
+        const delayMs = this.#store.writesInPlace ? HALF_WRITTEN_LOOKS_MS[unchanged] : undefined
+        if (delayMs === undefined || look === MOST_LOOKS) {
           throw new DecodeError(
             `What is stored under ${key} in ${this.displayUrl} cannot be read as ${this.#encoding.serializer}: ` +
               `${cause.message} Check that result_serializer is the same on both sides, or forget the result.`,
@@ -216,7 +221,8 @@ export class KeyValueBackend implements ResultBackend {
         }
         await pause(this.#clock, delayMs, this.#closing.signal)
         const next = await this.#attempt(`reading ${key}`, () => this.#store.get(key))
-        if (next !== undefined) raw = next
+        unchanged = next === undefined || Buffer.compare(next, raw) === 0 ? unchanged + 1 : 0
+        raw = next ?? raw
       }
     }
   }

@@ -13,12 +13,18 @@ import type { Clock } from '../clock.js'
 import { onAbort } from './abort-listener.js'
 import type { WatchOptions } from './backend.js'
 
+/** A meta and the bytes that it was read from in the end. */
+export interface DecodedMeta {
+  readonly meta: ResultMeta
+  readonly bytes: Uint8Array
+}
+
 /** How the loop reads. */
 export interface PollSource {
   /** Stored bytes by task id; ids with nothing stored are left out. */
   read(taskIds: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>>
   /** Reads one stored value, perhaps looking again when it was caught half-written. */
-  decode(taskId: string, bytes: Uint8Array): Promise<ResultMeta>
+  decode(taskId: string, bytes: Uint8Array): Promise<DecodedMeta>
   /** Starts telling of changes; the returned function stops it. */
   listen(changed: (taskId: string) => void): () => void
 }
@@ -205,13 +211,11 @@ export class ResultPoll {
       this.#hinted.add(taskId)
       return
     }
-    const isNews = (wait: Wait): boolean => !sameBytes(wait.seen.get(taskId), bytes)
-    if (![...(this.#waits.get(taskId) ?? [])].some(isNews)) return
+    if (this.#notSeen(taskId, bytes).length === 0) return
     this.#decoding.add(taskId)
     try {
-      const meta = await this.#source.decode(taskId, bytes)
-      for (const wait of [...(this.#waits.get(taskId) ?? [])].filter(isNews))
-        this.#tell(wait, taskId, meta, bytes)
+      const read = await this.#source.decode(taskId, bytes)
+      for (const wait of this.#notSeen(taskId, read.bytes)) this.#tell(wait, taskId, read)
     } catch (reason) {
       for (const wait of this.#waits.get(taskId) ?? []) this.#fail(wait, reason)
     } finally {
@@ -220,7 +224,12 @@ export class ResultPoll {
     }
   }
 
-  #tell(wait: Wait, taskId: string, meta: ResultMeta, bytes: Uint8Array): void {
+  #notSeen(taskId: string, bytes: Uint8Array): readonly Wait[] {
+    const waits = [...(this.#waits.get(taskId) ?? [])]
+    return waits.filter((wait) => !sameBytes(wait.seen.get(taskId), bytes))
+  }
+
+  #tell(wait: Wait, taskId: string, { meta, bytes }: DecodedMeta): void {
     const isReady = READY_STATES.has(meta.state)
     if (isReady) {
       wait.waiting.delete(taskId)

@@ -184,6 +184,31 @@ describe('ResultSet', () => {
 })
 
 describe('GroupResult', () => {
+  it('RES-056 onReady waits for nested members and does not throw their errors', async () => {
+    const outer = new ResultSet(
+      [task(nth(0)), new GroupResult(`n${number}`, [task(nth(1)), task(nth(2))], context)],
+      context,
+    )
+    let isCalled = false
+    const ready = outer.onReady(() => {
+      isCalled = true
+    })
+    await succeed(0, 1)
+    await fail(1)
+    expect(isCalled).toBe(false)
+    await succeed(2, 1)
+    await ready
+    expect(isCalled).toBe(true)
+    const errors: unknown[] = []
+    const reason = new Error('stop')
+    await outer.onReady(
+      () => {},
+      (error) => void errors.push(error),
+      { signal: AbortSignal.abort(reason) },
+    )
+    expect(errors).toEqual([reason])
+  })
+
   it('RES-074 has its members as children, and is equal by id, members and parent', async () => {
     const group = (parent?: AsyncResult): GroupResult =>
       new GroupResult('g', ids.map(task), context, { parent })

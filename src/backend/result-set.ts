@@ -205,6 +205,27 @@ export class ResultSet implements AnyResult {
     }
   }
 
+  /**
+   * Calls `callback` with this set once all of it is ready, whatever the states (Celery's `then`, which JavaScript would
+   * call by itself). An error of the wait or of the callback goes to `onError`, or without one rejects the promise.
+   */
+  async onReady(
+    callback: (result: this) => void | Promise<void>,
+    onError?: (error: unknown) => void | Promise<void>,
+    options: Pick<WaitOptions, 'signal' | 'interval'> = {},
+  ): Promise<void> {
+    try {
+      const tasks = new ResultSet(tasksIn(this.#results), this.context)
+      for await (const _ of tasks.iterNative(options)) {
+        // Only the end of the last task counts.
+      }
+      await callback(this)
+    } catch (error) {
+      if (onError === undefined) throw error
+      await onError(error)
+    }
+  }
+
   asTuple(): ResultTuple {
     return [
       [this.id ?? null, this.parent?.asTuple() ?? null],
@@ -262,6 +283,11 @@ export class ResultSet implements AnyResult {
         `were not ready, among them ${first}. The tasks go on.`,
     )
   }
+}
+
+/** The tasks of nested sets. */
+function tasksIn(results: readonly AnyResult[]): readonly AnyResult[] {
+  return results.flatMap((result) => (result.results === undefined ? [result] : tasksIn(result.results)))
 }
 
 function isMeta(arrived: ResultMeta | readonly AnyResult[]): arrived is ResultMeta {
