@@ -43,7 +43,7 @@ const signature = (task: string, args: readonly unknown[]): Readonly<Record<stri
 
 const settingsOfGroups: readonly Readonly<Record<string, unknown>>[] = [
   {},
-  { timezone: 'Europe/Oslo', task_compression: 'zlib' },
+  { timezone: 'Europe/Oslo', task_serializer: 'yaml', task_compression: 'zlib' },
   { task_protocol: 1 },
   {
     task_default_queue: 'main',
@@ -92,8 +92,8 @@ const options = (isProtocol1: boolean): fc.Arbitrary<Record<string, unknown>> =>
       correlation_id: fc.uuid(),
       priority: fc.integer({ min: 0, max: 9 }),
       delivery_mode: fc.constantFrom(1, 2, 'transient', 'persistent'),
-      serializer: fc.constantFrom('json'),
-      compression: fc.constantFrom('gzip', 'zlib'),
+      serializer: fc.constantFrom('json', 'yaml', 'msgpack'),
+      compression: fc.constantFrom('gzip', 'zlib', 'bzip2'),
       queue: fc.constantFrom('celery', 'billing', 'feeds', 'plain'),
       headers: fc.constantFrom({ 'X-Trace': 'abc', depth: 3 }, { shadow: 'overridden' }),
       link: fc.constantFrom(signature('cb', [1]), [signature('cb', [1]), signature('cb2', [])]),

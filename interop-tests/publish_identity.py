@@ -38,17 +38,29 @@ def plain(message):
     }))
 
 
+published = []
+deliver = Channel.basic_publish
+
+
+def recorded(self, message, exchange, routing_key, **kwargs):
+    """What is published to an exchange without bindings reaches no queue: keep it on its way."""
+    result = deliver(self, message, exchange, routing_key, **kwargs)
+    published.append(message)
+    return result
+
+
+Channel.basic_publish = recorded
+
+
 def sent(app, case):
-    for queue in Channel.queues.values():
-        queue.queue.clear()
+    published.clear()
     args = tuple(case['args']) if case['tuple'] else case['args']
     options = dict(case['options'])
     if app.conf.task_protocol == 1 and 'eta' in options:
         options['eta'] = datetime.fromisoformat(options['eta'])  # protocol 1 takes no text
     app.send_task(case['name'], args, case['kwargs'], **options)
-    for queue in Channel.queues.values():
-        if queue.qsize():
-            return plain(queue.get())
+    [message] = published
+    return plain(message)
 
 
 def main():

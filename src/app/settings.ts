@@ -674,7 +674,7 @@ export type Settings = { readonly [Name in SettingName as Camel<Name>]: ValueOf<
   readonly taskDefaultRoutingKey: string
 }
 
-/** What a user may give: any of the settings, with undefined for "not given". */
+/** What a user may give: some of the settings, with undefined for "not given". */
 export type SettingsInput = {
   readonly [Name in SettingName as Camel<Name>]?: InputOf<Table[Name]> | undefined
 }
