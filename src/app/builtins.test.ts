@@ -31,7 +31,7 @@ const run = (
   args: readonly unknown[] = [],
   kwargs: Record<string, unknown> = {},
 ) => execute(testRequest(name, args, { body: { kwargs } }), host)
-const valueOf = async (host: TestHost, name: string) => (await host.backend.fetch(`${name}-1`))?.result
+const storedValue = async (host: TestHost, name: string) => (await host.backend.fetch(`${name}-1`))?.result
 
 describe('the built-in tasks', () => {
   it('BLT-001 BLT-002 BLT-003 has all of Celery’s names', () => {
@@ -59,17 +59,17 @@ describe('the built-in tasks', () => {
   it('BLT-002 celery.accumulate gives its arguments, or the one at index', async () => {
     const { host } = setUp()
     await run(host, 'celery.accumulate', [1, 2])
-    expect(await valueOf(host, 'celery.accumulate')).toEqual([1, 2])
+    expect(await storedValue(host, 'celery.accumulate')).toEqual([1, 2])
     const { host: other } = setUp()
     await run(other, 'celery.accumulate', [[7, 8]], { index: 0 })
-    expect(await valueOf(other, 'celery.accumulate')).toEqual([7, 8])
+    expect(await storedValue(other, 'celery.accumulate')).toEqual([7, 8])
   })
 
   it('BLT-006 BLT-007 CNV-133 celery.map and celery.starmap call the task for each item, here', async () => {
     const { host } = setUp()
     host.define('add', (_self, x: number, y = 100) => x + y)
     await run(host, 'celery.map', [], { task: sig('add'), it: [1, 2] })
-    expect(await valueOf(host, 'celery.map')).toEqual([101, 102])
+    expect(await storedValue(host, 'celery.map')).toEqual([101, 102])
     await run(host, 'celery.starmap', [], {
       task: sig('add'),
       it: [
@@ -77,7 +77,7 @@ describe('the built-in tasks', () => {
         [3, 4],
       ],
     })
-    expect(await valueOf(host, 'celery.starmap')).toEqual([3, 7])
+    expect(await storedValue(host, 'celery.starmap')).toEqual([3, 7])
     expect(await run(host, 'celery.map', [sig('nobody'), [1]])).toMatchObject({
       error: { type: 'NotRegistered' },
     })
@@ -97,7 +97,7 @@ describe('the built-in tasks', () => {
     expect(host.sent.map((one) => one.signature['task'])).toEqual(['celery.starmap', 'celery.starmap'])
     expect(host.sent[1]?.signature['kwargs']).toMatchObject({ it: [[2, 2]] })
     expect(host.sent[0]?.options).toMatchObject({ route_name: 'add', group_index: 0 })
-    expect(await valueOf(host, 'celery.chunks')).toMatchObject([
+    expect(await storedValue(host, 'celery.chunks')).toMatchObject([
       [host.sent[0]?.options['group_id'], null],
       [{}, {}],
     ])

@@ -134,7 +134,7 @@ describe('chords', () => {
     const applied = await applySignature(host, chord([sig('a'), sig('b')], body), { args: [7] })
     expect(names(host)).toEqual(['celery.chord_unlock', 'a', 'b'])
     const [unlock, a, b] = host.sent
-    const gid = (unlock?.signature['args'] as unknown[])[0]
+    const [gid] = (unlock?.signature['args'] ?? []) as unknown[]
     expect(unlock?.options).toMatchObject({ countdown: 1, queue: 'q', priority: 3, ignore_result: true })
     expect(unlock?.signature['kwargs']).toEqual({
       interval: null,
