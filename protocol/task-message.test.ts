@@ -302,7 +302,7 @@ describe('retrying', () => {
     const again = encodeRetry(read, body, {
       codec,
       eta: '2030-01-02T03:04:05+00:00',
-      fields: { priority: 3 },
+      fields: { priority: 3, origin: undefined },
     })
     expect(again.headers).toMatchObject({
       id: 'id-1',

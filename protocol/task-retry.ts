@@ -97,6 +97,11 @@ function retryFields(message: TaskMessage, change: RetryChange): TaskFields {
     deliveryMode: message.properties.deliveryMode,
     expiration: change.expiration,
     customHeaders: withoutDeathHeaders(message.headers),
-    ...change.fields,
+    ...given(change.fields ?? {}),
   }
+}
+
+/** Without members that are `undefined`, so that they cannot blot out what the message carries. */
+function given(fields: Partial<TaskFields>): Partial<TaskFields> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
