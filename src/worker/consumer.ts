@@ -40,7 +40,7 @@ export interface ConsumerOptions {
 export class Consumer {
   private readonly options: ConsumerOptions
   private readonly waits = new Map<Request, () => void>()
-  private mode: 'taking' | 'holding' | 'returning' = 'taking'
+  private mode: 'taking' | 'holding' | 'returning' | 'abandoned' = 'taking'
 
   constructor(options: ConsumerOptions) {
     this.options = options
@@ -48,6 +48,7 @@ export class Consumer {
 
   /** Takes a batch, oldest first. Never throws. */
   receive(deliveries: readonly Delivery[]): void {
+    if (this.mode === 'abandoned') return
     for (const delivery of deliveries) this.receiveOne(delivery)
     this.flushPrefetch()
   }
@@ -66,6 +67,12 @@ export class Consumer {
     this.mode = 'returning'
     for (const request of this.options.ledger.in('received', 'waiting', 'throttled', 'reserved'))
       request.giveBack()
+  }
+
+  /** Its connection is lost: what still comes from it is the broker's. */
+  abandon(): void {
+    this.mode = 'abandoned'
+    this.forgetWaits()
   }
 
   /** Stops waiting for ETAs; whoever calls this has settled or dropped the requests. */

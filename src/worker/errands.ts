@@ -1,4 +1,5 @@
 /** Promises that nobody awaits but that somebody must own: signals, acknowledgements, stored refusals. */
+import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 
 /** Owns what runs beside the loop, so that nothing is left after `stop`. */
@@ -25,8 +26,24 @@ export class Errands {
     this.running.add(owned)
   }
 
-  /** Resolves when all of them have ended, those that start meanwhile included. */
-  async settled(): Promise<void> {
-    while (this.running.size > 0) await Promise.all(this.running)
+  /** Resolves when all of them have ended, those that start meanwhile included, or after `boundMs`, with a warning. */
+  async settled(clock: Clock, boundMs: number): Promise<void> {
+    if (this.running.size === 0) return
+    let isLate = false
+    let expire = (): void => {}
+    const bound = new Promise<void>((resolve) => {
+      expire = resolve
+    })
+    const cancel = clock.after(boundMs, () => {
+      isLate = true
+      expire()
+    })
+    while (this.running.size > 0 && !isLate) await Promise.race([Promise.all(this.running), bound])
+    cancel()
+    if (isLate)
+      this.logger.warn(
+        { left: this.running.size },
+        `Not waiting any longer for ${this.running.size} errands.`,
+      )
   }
 }

@@ -75,6 +75,7 @@ export class Session {
   private readonly consumed: Set<string>
   private open: Open | undefined
   private connecting: Connection | undefined
+  private beginning: Promise<Open> | undefined
   private loop: Promise<void> | undefined
   private readonly restarts: number[] = []
 
@@ -94,7 +95,8 @@ export class Session {
 
   /** Resolves when consuming. Rejects when the broker cannot be had and the policy says to give up, or on `quiet`. */
   async start(): Promise<void> {
-    const first = await this.establish(false)
+    this.beginning = this.establish(false)
+    const first = await this.beginning
     this.loop = this.run(first)
   }
 
@@ -112,6 +114,10 @@ export class Session {
     await this.quiet()
     const connection = this.open?.connection ?? this.connecting
     if (connection !== undefined) await this.bounded('close the connection', connection.close(), deadline)
+    // An attempt that is still under way closes what it opens.
+    if (this.beginning !== undefined && this.loop === undefined) {
+      await this.bounded('end the attempt to connect', this.beginning.then(noop, noop), deadline)
+    }
     await this.loop
   }
 
@@ -205,6 +211,7 @@ export class Session {
     const connection = await broker.connect(this.stopping.signal)
     this.connecting = connection
     try {
+      this.stopping.signal.throwIfAborted()
       const queues = this.queues
       await connection.declare(this.options.topology(queues))
       if (this.options.purge && !isRestart) await this.purge(connection, queues)
@@ -216,7 +223,7 @@ export class Session {
       const receiver = this.options.receive(async (count) => (await ready).setPrefetch(count), isRestart)
       const subscription = await connection.consume(queues, { ...receiver, noAck: false })
       found(subscription)
-      if (this.stopping.signal.aborted) await subscription.cancel()
+      this.stopping.signal.throwIfAborted()
       return { connection, subscription }
     } catch (error) {
       await this.bounded('close the connection', connection.close())
@@ -267,3 +274,5 @@ export class Session {
     cancel()
   }
 }
+
+function noop(): void {}

@@ -12,7 +12,7 @@ import { brokerUrls } from '../app/config.js'
 import { topologyOf, workerDirectQueue } from '../app/queues.js'
 import { redactUrl } from '../broker-url.js'
 import { type Clock, pause } from '../clock.js'
-import { ConfigError } from '../errors.js'
+import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { AsyncPool } from '../pool/async.js'
 import type { Pool } from '../pool/pool.js'
@@ -37,6 +37,8 @@ import type { Banner, Shutdown, StopOptions, WorkerExit, WorkerOptions } from '.
 
 /** Cancelled tasks settle within this, or the connection's close gives them back. */
 const cancelTimeoutMs = 10_000
+/** Signal receivers and result stores that hang do not hang the worker. */
+const errandsTimeoutMs = 10_000
 
 /** Runs the tasks of an app: `const worker = new Worker(app, { concurrency: 10 }); await worker.start()`. */
 export class Worker {
@@ -145,7 +147,8 @@ export class Worker {
       await signals.celerydAfterSetup.send(this.hostname, { instance: this, conf })
       this.setRateLimits()
       await this.startPart(this.pool)
-      if (this.shutdownKind === undefined) await this.session.start()
+      if (this.shutdownKind !== undefined) throw stoppedMeanwhile()
+      await this.session.start()
       for (const service of this.options.services ?? []) await this.startPart(service)
     } catch (error) {
       if (this.shutdownKind === undefined) this.giveUp(error)
@@ -154,7 +157,7 @@ export class Worker {
     }
     if (this.shutdownKind !== undefined) {
       await this.stopped
-      return
+      throw stoppedMeanwhile()
     }
     this.startedAt = this.clock.now()
     await signals.workerReady.send(this, {})
@@ -176,7 +179,7 @@ export class Worker {
     if (this.shutdownKind === undefined) {
       this.shutdownKind = how
       if (how === 'cold') this.cold.abort()
-      void this.shutDown()
+      void this.shutDown().catch((error: unknown) => this.endBadly(error))
     } else if (how !== 'warm') {
       // During a warm or a soft wait, quit means now (WRK-076).
       const hasSoftWait = how === 'soft' && this.shutdownKind === 'warm' && this.softWaitMs() > 0
@@ -225,11 +228,12 @@ export class Worker {
     for (const request of this.ledger.active()) request.cancel('shutdown')
     await this.ledger.whenEmpty(this.clock.now() + cancelTimeoutMs)
     await this.stopPart(this.pool)
+    // What is refused or told beside the tasks is part of the drain too.
+    await this.errands.settled(this.clock, errandsTimeoutMs)
     // Close: the broker takes back what was not settled, if anything.
     await this.session.stop(Number.POSITIVE_INFINITY)
     this.consumer?.forgetWaits()
     this.timer.clear()
-    await this.errands.settled()
     if (!this.cold.signal.aborted) await signals.workerShutdown.send(this, {})
     this.finished = this.exit()
     this.tellStopped(this.finished)
@@ -268,6 +272,15 @@ export class Worker {
     this.failure = error instanceof Error ? error : new Error(String(error))
     this.logger.fatal({ err: error }, `Unrecoverable error: ${this.failure.message}`)
     void this.shutdown('warm')
+  }
+
+  /** Nothing in `shutDown` is expected to throw; if it does, whoever waits is not left waiting. */
+  private endBadly(error: unknown): void {
+    this.failure ??= error instanceof Error ? error : new Error(String(error))
+    this.logger.fatal({ err: error }, `The shutdown failed: ${this.failure.message}`)
+    this.timer.clear()
+    this.finished = this.exit()
+    this.tellStopped(this.finished)
   }
 
   private exit(): WorkerExit {
@@ -427,7 +440,7 @@ export class Worker {
 
   /** What waited is the broker's again; what runs goes on, or is cancelled where the setting says so (WRK-089 to 091). */
   private onLoss(): void {
-    this.consumer?.quiet()
+    this.consumer?.abandon()
     this.throttle.clear()
     this.dispatcher.clear()
     const unstarted = this.ledger.in('received', 'waiting', 'throttled', 'reserved')
@@ -451,6 +464,10 @@ export class Worker {
         `at ${report.keptAt}.`,
     )
   }
+}
+
+function stoppedMeanwhile(): BrokerUnavailableError {
+  return new BrokerUnavailableError('The worker was stopped before it had started to consume.')
 }
 
 function checkedConcurrency(concurrency: number): number {
