@@ -315,6 +315,41 @@ describe('App', () => {
     ])
   })
 
+  it('PYO-017 refuses keyword arguments that do not come last', async () => {
+    const remote = makeApp().remote('t.any')
+    await expect(remote.delay(kw({ a: 1 }), 2)).rejects.toThrow('kw(...) must be the last argument')
+  })
+
+  it('wraps every run, the first interceptor outermost', async () => {
+    const app = makeApp()
+    const seen: string[] = []
+    const remove = app.interceptors.aroundExecute(async (request, next) => {
+      seen.push(`before ${request.message.task}`)
+      const outcome = await next()
+      seen.push(outcome.kind)
+      return outcome
+    })
+    app.interceptors.aroundExecute((_request, next) => {
+      seen.push('inner')
+      return next()
+    })
+    const task = app.task('t.wrapped', () => seen.push('body'))
+    await task.apply()
+    remove()
+    await task.apply()
+    expect(seen).toEqual(['before t.wrapped', 'inner', 'body', 'succeeded', 'inner', 'body'])
+  })
+
+  it('TST-007 warns of results that eager tasks never stored', async () => {
+    const lines: string[] = []
+    const logger = new Proxy({} as Logger, { get: () => (_fields: object, text: string) => lines.push(text) })
+    await makeApp({ taskAlwaysEager: true, logger }).asyncResult('x').state()
+    await makeApp({ taskAlwaysEager: true, taskStoreEagerResult: true, logger }).asyncResult('x').state()
+    expect(lines).toEqual([
+      expect.stringContaining('should not be retrieved when task_always_eager is enabled'),
+    ])
+  })
+
   it('logs to the logger that it is given later', async () => {
     const app = makeApp({ taskAlwaysEager: true })
     const lines: string[] = []

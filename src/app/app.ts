@@ -189,6 +189,15 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return restoreGroup(groupId, this)
   }
 
+  /** Warns of results that eager tasks never stored (surface TST-007). */
+  beforeRead(): void {
+    if (!this.conf.taskAlwaysEager || this.conf.taskStoreEagerResult) return
+    this.logger.warn(
+      {},
+      'Results are not stored in backend and should not be retrieved when task_always_eager is enabled, unless task_store_eager_result is enabled.',
+    )
+  }
+
   insideTask(): boolean {
     return currentTask() !== undefined
   }
