@@ -79,7 +79,12 @@ export class PublishConnections {
   async use<T>(signal: AbortSignal, work: (open: OpenConnection) => Promise<T>): Promise<T> {
     signal.throwIfAborted()
     const isShared = Boolean(this.deps.poolLimit)
-    const open = await orAborted(isShared ? this.acquire() : this.dial(), signal)
+    const dialing = isShared ? this.acquire() : this.dial()
+    const open = await orAborted(dialing, signal).catch((error: unknown) => {
+      // nobody else will use a connection of one's own that comes too late
+      if (!isShared) dialing.then((unwanted) => this.dispose(unwanted)).catch(() => {})
+      throw error
+    })
     try {
       return await orAborted(work(open), signal)
     } catch (error) {

@@ -43,7 +43,9 @@ class Broker {
     connect: async (url, options) => {
       this.dials.push(url)
       await this.trouble('dial', url)
-      const connection = await this.memory.connect('memory://', options)
+      // as slow as can be: it does not notice that nobody waits any more
+      const { signal: _, ...unhurried } = options
+      const connection = await this.memory.connect('memory://', unhurried)
       const { declare, publish } = connection
       connection.declare = (topology) => {
         this.declarations.push(topology)
@@ -411,6 +413,31 @@ describe('a broker in trouble', () => {
       const sending = publisher.send([call({ timeoutMs: 30 })])
       await expect(sending).rejects.toThrow('no answer within 30 ms')
       await expect(sending).rejects.toBeInstanceOf(BrokerUnavailableError)
+    }
+  })
+
+  it('CFG-031 is left for the next one when it does not answer a dial in time', async () => {
+    const broker = new Broker()
+    broker.trouble = (_, url) => (url.includes('one') ? new Promise(() => {}) : undefined)
+    const brokerUrl = ['memory://one//', 'memory://two//']
+    const publisher = publisherTo(broker, { brokerUrl, brokerConnectionTimeout: 0.03 })
+    await publisher.send([call({ taskId: 'a' })])
+    expect(broker.dials).toEqual(['memory://one//', 'memory://two//'])
+    expect((await broker.take('celery'))?.headers.id).toBe('a')
+  })
+
+  it('does not leave a connection open that comes after the publish was given up', async () => {
+    for (const brokerPoolLimit of [0, 10]) {
+      const broker = new Broker()
+      let answer = (): void => {}
+      broker.trouble = (what) =>
+        what === 'dial' ? new Promise<void>((resolve) => (answer = resolve)) : undefined
+      const publisher = publisherTo(broker, { brokerPoolLimit })
+      await expect(publisher.send([call({ timeoutMs: 20 })])).rejects.toThrow(BrokerUnavailableError)
+      if (brokerPoolLimit > 0) await publisher.close()
+      answer()
+      await expect.poll(() => broker.connections.length).toBe(1)
+      expect(await broker.connections[0]?.closed).toBeUndefined()
     }
   })
 

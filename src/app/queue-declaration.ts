@@ -29,7 +29,7 @@ export interface QueueOptions {
   readonly routingKey?: string | null
   /** The same as `routingKey`. */
   readonly bindingKey?: string | null
-  /** Further bindings of the queue. */
+  /** Bindings of the queue in place of the one to its exchange, as in kombu. */
   readonly bindings?: readonly QueueBinding[]
   /** Default true; of the exchange too, where the queue is given by `taskQueues` in record form. */
   readonly durable?: boolean
@@ -57,7 +57,7 @@ export interface QueueOptions {
   readonly broadcast?: boolean
 }
 
-/** A further binding of a queue. */
+/** One binding of a queue. */
 export interface QueueBinding {
   readonly exchange: string | ExchangeDeclaration
   readonly routingKey?: string

@@ -94,17 +94,13 @@ describe('declared queues', () => {
     })
   })
 
-  it('carry further bindings, and the default exchange besides', () => {
-    const bindings = [{ exchange: { name: 'media', type: 'topic' }, routingKey: 'v.#' }]
-    const topology = topologyOf([queues({ taskQueues: [{ name: 'a', bindings }] }).get('a')])
-    expect(topology.bindings.map(({ from, routingKey }) => [from, routingKey])).toEqual([
-      ['celery', 'celery'],
-      ['media', 'v.#'],
-    ])
-    expect(topology.exchanges.map(({ name, type }) => [name, type])).toEqual([
-      ['celery', 'direct'],
-      ['media', 'topic'],
-    ])
+  it('PUB-050 are bound by the bindings that they list, and then not to the default exchange', () => {
+    const bindings = [{ exchange: { name: 'media', type: 'topic' }, routing_key: 'v.#' }]
+    const queue = queues({ taskQueues: [{ name: 'a', bindings }] }).get('a')
+    const topology = topologyOf([queue])
+    expect(topology.bindings.map(({ from, routingKey }) => [from, routingKey])).toEqual([['media', 'v.#']])
+    expect(topology.exchanges.map(({ name, type }) => [name, type])).toEqual([['media', 'topic']])
+    expect(queue.exchange.name).toBe('celery')
   })
 
   it('are not declared when they say so, nor are the exchanges of the broker', () => {

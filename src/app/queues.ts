@@ -8,7 +8,13 @@
  */
 import { ConfigError, QueueNotFoundError } from '../errors.js'
 import type { Binding, Exchange, Queue, Topology } from '../transport/transport.js'
-import type { ExchangeDeclaration, ExchangeType, QueueOptions, QueuesSetting } from './queue-declaration.js'
+import type {
+  ExchangeDeclaration,
+  ExchangeType,
+  QueueBinding,
+  QueueOptions,
+  QueuesSetting,
+} from './queue-declaration.js'
 import { camelCase } from './settings.js'
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -42,7 +48,7 @@ export interface TaskQueue {
   readonly declaration: Queue
   readonly bindingArguments: Arguments
   readonly consumerArguments: Arguments
-  /** Further bindings. */
+  /** Bindings in place of the one to `exchange`. */
   readonly bindings: readonly { exchange: TaskExchange; routingKey: string; arguments: Arguments }[]
   readonly noAck: boolean
   readonly noDeclare: boolean
@@ -221,7 +227,9 @@ export class Queues {
   }
 
   private made(name: string, options: QueueOptions): TaskQueue {
-    const bindings = options.bindings ?? []
+    const bindings = (options.bindings ?? []).map(
+      (binding) => camelKeys(binding, `a binding of queue ${name}`) as unknown as QueueBinding,
+    )
     const exclusive = options.exclusive ?? false
     const given = bindings.length > 0 ? null : options.exchange
     const exchange = given ? taskExchange(exchangeOf(given, options)) : undefined
@@ -291,7 +299,9 @@ export function topologyOf(queues: Iterable<TaskQueue>): Topology {
     if (queue.noDeclare) continue
     declared.push(queue.declaration)
     const main = { exchange: queue.exchange, routingKey: queue.routingKey, arguments: queue.bindingArguments }
-    for (const { exchange, routingKey, arguments: args } of [main, ...queue.bindings]) {
+    // kombu: a queue with bindings of its own is bound by those alone (Queue.__init__, again on each bound copy)
+    const all = queue.bindings.length > 0 ? queue.bindings : [main]
+    for (const { exchange, routingKey, arguments: args } of all) {
       if (exchange.name === '') continue
       const { deliveryMode: _, noDeclare, ...plain } = exchange
       if (!noDeclare && !exchange.name.startsWith('amq.')) exchanges.set(exchange.name, plain)
