@@ -1,5 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import {
+  link,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -156,7 +167,9 @@ describe('FilesystemStore', () => {
     connections.push(connection)
     await connection.publish(toQueue('q', ['a']))
     const [name] = await messageFiles(path.join(folder, 'short'))
-    await (await connection.get('q'))?.ack()
+    const got = await connection.get('q')
+    await rm(kept, { recursive: true })
+    await got?.ack()
     expect(await messageFiles(kept)).toEqual([name])
     expect(await messageFiles(path.join(folder, 'short'))).toEqual([])
   })
@@ -199,6 +212,24 @@ describe('FilesystemStore', () => {
     await collector.count(2)
     expect(collector.texts).toEqual(['while it waits', 'late'])
     expect(collector.unreadable).toEqual([])
+  })
+
+  it('gives a file back as it is while its writer has not finished, so that the rest still reaches it', async () => {
+    const connection = await connect()
+    await connection.publish(toQueue('other', ['late']))
+    const [whole] = await messageFiles()
+    const content = await readFile(path.join(folder, whole!))
+    const name = '7_00000000-0000-4000-8000-000000000000.q.msg'
+    const file = await open(path.join(folder, name), 'w')
+    await file.write(content.subarray(0, 20))
+    expect(await connection.get('q')).toBeUndefined()
+    expect(await messageFiles()).toEqual([whole])
+    await connection.close()
+    expect(await messageFiles()).toContain(name)
+    await file.write(content.subarray(20))
+    await file.close()
+    const got = await (await connect()).get('q')
+    expect(got && textOf(got)).toBe('late')
   })
 
   it('sets aside a file that stays cut, with its bytes', async () => {
@@ -323,8 +354,10 @@ describe('FilesystemStore', () => {
       { length: 10_000 },
       (_, i) => `${1000 + i}_00000000-0000-4000-8000-000000000000.other.msg`,
     )
+    const first = path.join(folder, 'first')
+    await writeFile(first, '{}')
     for (let at = 0; at < names.length; at += 500) {
-      await Promise.all(names.slice(at, at + 500).map((name) => writeFile(path.join(folder, name), '{}')))
+      await Promise.all(names.slice(at, at + 500).map((name) => link(first, path.join(folder, name))))
     }
     const collector = new Collector((delivery) => void delivery.ack())
     await connection.consume(['q'], collector.options(1))

@@ -242,6 +242,8 @@ export class FilesystemStore implements QueueStore {
     const held = this.#held.pathOf(file)
     const kept = path.join(this.#options.processed, file)
     try {
+      if (await moved(held, kept)) return true
+      await mkdir(this.#options.processed, { recursive: true })
       return await moved(held, kept)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error

@@ -141,8 +141,9 @@ export class HeldFolder {
   async #markRedelivered(file: string): Promise<void> {
     const held = this.pathOf(file)
     const text = await readFile(held).catch(ifMissing(undefined))
-    if (text === undefined || text[0] !== 0x7b || text.subarray(0, mark.length).equals(Buffer.from(mark)))
-      return
+    if (text === undefined || text.subarray(0, mark.length).equals(Buffer.from(mark))) return
+    // A cut file may have a writer that still writes to it: it must stay the same file.
+    if (!isWholeObject(text)) return
     this.#scratchCount += 1
     const scratch = path.join(this.#scratch, `${this.#name}.mark${this.#scratchCount}`)
     try {
@@ -152,6 +153,16 @@ export class HeldFolder {
       // A full disk must not keep the message from going back; it goes unmarked.
     }
     await unlink(scratch).catch(() => {})
+  }
+}
+
+function isWholeObject(text: Buffer): boolean {
+  if (text[0] !== 0x7b) return false
+  try {
+    JSON.parse(text.toString('utf8'))
+    return true
+  } catch {
+    return false
   }
 }
 
