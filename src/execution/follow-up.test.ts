@@ -22,6 +22,7 @@ function counting(host: TestHost): Map<string, number> {
   const chords: ChordCounter = {
     begin: async (groupId, size) => void sizes.set(groupId, size),
     partDone: async (groupId, index, meta) => {
+      host.events.push('part')
       const known = parts.get(groupId) ?? []
       known[index] = meta
       parts.set(groupId, known)
@@ -300,5 +301,53 @@ describe('errbacks', () => {
       ['body', 'FAILURE'],
       ['n', 'FAILURE'],
     ])
+  })
+
+  it('CNV-054 a step that cannot be read does not keep the errbacks from being called', async () => {
+    const host = new TestHost()
+    host.define('t', failing)
+    const body = {
+      chain: [{ nonsense: true }, sig('next', [], { options: { task_id: 'n' } })],
+      errbacks: [sig('eb')],
+    }
+    expect(await execute(testRequest('t', [], { body }), host)).toMatchObject({
+      error: { type: 'TypeError' },
+    })
+    expect(host.stored.map((meta) => meta.taskId)).toEqual(['t-1', 'n'])
+    expect(names(host)).toEqual(['eb'])
+  })
+
+  it('TSK-065 are called once, and parts counted once, when onFailure itself fails', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('g', 2)
+    host.define('t', failing, {
+      handlers: {
+        onFailure: () => {
+          throw new Error('hook')
+        },
+      },
+    })
+    const body = { chord: sig('sum'), errbacks: [sig('eb')] }
+    await execute(testRequest('t', [], { message: { groupId: 'g', groupIndex: 0 }, body }), host)
+    expect(names(host)).toEqual(['eb'])
+    expect(host.events.filter((event) => event === 'part')).toHaveLength(1)
+  })
+
+  it('TSK-065 a step that was sent on is not failed when onSuccess fails afterwards', async () => {
+    const host = new TestHost()
+    host.define('t', () => 5, {
+      handlers: {
+        onSuccess: () => {
+          throw new Error('hook')
+        },
+      },
+    })
+    const step = sig('next', [], { options: { task_id: 'n' } })
+    expect(await execute(testRequest('t', [], { body: { chain: [step] } }), host)).toMatchObject({
+      kind: 'failed',
+    })
+    expect(names(host)).toEqual(['next'])
+    expect(await host.backend.fetch('n')).toBeUndefined()
   })
 })

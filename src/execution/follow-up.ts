@@ -3,7 +3,9 @@
  * `_call_task_errbacks` in `celery/backends/base.py`).
  *
  * Rule 1: everything that is sent from here has this task as its parent and its root as root.
- * Rule 2: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
+ * Rule 2: the chain, the chord and the errbacks are told once. A step that was sent on is not failed afterwards, and a
+ * part is not counted twice, when a hook or the result store fails later (Celery tells them again).
+ * Rule 3: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
@@ -15,7 +17,7 @@ import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
 import { stepRecord } from './result-record.js'
 import { Run } from './run.js'
-import { isRecord, readShape } from './signature-shape.js'
+import { isRecord } from './signature-shape.js'
 
 /** Sends the callbacks, then the next step of the chain with the rest of it (surface TSK-070, TSK-071). */
 export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
@@ -31,6 +33,7 @@ export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
   }
   const next = chain.at(-1)
   if (next !== undefined) await apply(run, next, [value], { ...inherited, chain: chain.slice(0, -1) })
+  run.state.told.chain = true
 }
 
 /**
@@ -40,8 +43,9 @@ export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
 export async function countChordPart(run: Run, record: ResultMeta): Promise<void> {
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
-  if (chord === undefined || groupId === undefined) return
+  if (chord === undefined || groupId === undefined || run.state.told.chord) return
   await countPart(run, chord, groupId, groupIndex ?? 0, record)
+  run.state.told.chord = true
 }
 
 /**
@@ -49,7 +53,11 @@ export async function countChordPart(run: Run, record: ResultMeta): Promise<void
  * errbacks.
  */
 export async function spreadFailure(run: Run, error: RemoteError): Promise<void> {
-  for (const step of run.request.body.chain) await failStep(run, step, error)
+  const { told } = run.state
+  if (!told.chain) for (const step of run.request.body.chain) await failStep(run, step, error)
+  told.chain = true
+  if (told.errbacks) return
+  told.errbacks = true
   const { errbacks } = run.request.body
   const sent = await callErrbacks(run.host, applierOf(run), { request: run.self.request, errbacks, error })
   if (sent !== undefined) run.self.addTrail({ asTuple: () => sent })
@@ -71,7 +79,6 @@ export async function spreadParentFailure(
 }
 
 async function failStep(run: Run, step: SignatureData, error: RemoteError): Promise<void> {
-  const shape = readShape(step)
   const id = stepId(step)
   if (id === undefined) return
   const record = stepRecord(step, id, {
@@ -83,7 +90,7 @@ async function failStep(run: Run, step: SignatureData, error: RemoteError): Prom
     extended: run.host.execution.resultExtended,
   })
   if (run.storesErrors) await run.store(record)
-  const { chord, group_id: groupId, group_index: groupIndex } = shape.options
+  const { chord, group_id: groupId, group_index: groupIndex } = optionsOf(step)
   if (isRecord(chord) && typeof groupId === 'string') {
     await countPart(run, chord, groupId, typeof groupIndex === 'number' ? groupIndex : 0, record)
   }
@@ -91,11 +98,17 @@ async function failStep(run: Run, step: SignatureData, error: RemoteError): Prom
 
 /** A chord as a step is known by its body's id; without it a waiting caller would never be told. */
 function stepId(step: SignatureData): string | undefined {
-  const shape = readShape(step)
-  const body = shape.subtaskType === 'chord' ? shape.kwargs['body'] : undefined
+  const { subtask_type: type, kwargs } = step
+  const body = type === 'chord' && isRecord(kwargs) ? kwargs['body'] : undefined
   if (isRecord(body)) return stepId(body)
-  const id = shape.options['task_id']
+  const id = optionsOf(step)['task_id']
   return typeof id === 'string' && id !== '' ? id : undefined
+}
+
+/** A step that cannot be read has no id, and is passed over: the failure at hand is what must be told. */
+function optionsOf(step: SignatureData): Readonly<Record<string, unknown>> {
+  const { options } = step
+  return isRecord(options) ? options : {}
 }
 
 async function countPart(

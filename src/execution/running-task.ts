@@ -21,6 +21,8 @@ import { retryMessage } from './verdict-text.js'
 export class RunState {
   /** `as_tuple` forms of the results of tasks sent by this run. */
   readonly children: unknown[] = []
+  /** What the rest of the workflow was told: once is enough, also when a later step of this run fails. */
+  readonly told = { chain: false, chord: false, errbacks: false }
   /** The `retry()` that has not settled yet. */
   pendingRetry: Promise<unknown> | undefined
   /** `maxRetries` of the last `retry()` call, which autoretry then uses too (surface TSK-081). */
