@@ -16,7 +16,7 @@ import {
 } from '../../protocol/errors.js'
 import type { Host } from '../execution/host.js'
 import type { Logger } from '../logger.js'
-import type { Delivery } from '../transport/transport.js'
+import type { Delivery, Unreadable } from '../transport/transport.js'
 import { type Endings, remoteError } from './endings.js'
 import type { Errands } from './errands.js'
 
@@ -79,6 +79,15 @@ export class Refusals {
       (!hasTask && error instanceof ContentRefusedError)
     if (isDecode) this.undecodable(delivery, error)
     else this.invalid(delivery, error)
+  }
+
+  /** A message that is not even an envelope: the transport has kept its bytes. */
+  setAside(report: Unreadable): void {
+    this.options.logger.error(
+      { err: report.error, queue: report.queue, keptAt: report.keptAt },
+      `A message in ${report.queue} is not one (${report.error.message}); its ${report.bytes.length} bytes are kept ` +
+        `at ${report.keptAt}.`,
+    )
   }
 
   private unknownFormat(delivery: Delivery): void {

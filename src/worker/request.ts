@@ -6,16 +6,38 @@
  * stored. Rule 4: nothing here throws or rejects; an acknowledgement that fails is logged once (WRK-043).
  */
 import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
-import type { RunnableTask } from '../execution/host.js'
+import type { Clock } from '../clock.js'
+import type { Host, RunnableTask } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
+import type { Logger } from '../logger.js'
 import type { Execution, Pool, TimeLimits } from '../pool/pool.js'
 import type { Delivery } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
-import type { Desk } from './desk.js'
+import type { Endings } from './endings.js'
+import type { Errands } from './errands.js'
 import { momentMs } from './moment.js'
 import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
 import { settlementFor } from './settlement.js'
+
+/** What one request needs from its worker, and whom it tells. */
+export interface Desk {
+  readonly host: Host
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly errands: Errands
+  readonly endings: Endings
+  /** `celery@host`. */
+  readonly nodeName: string
+  /** Seconds; the worker's own defaults, `--time-limit` and `--soft-time-limit`. */
+  readonly timeLimit: number | undefined
+  readonly softTimeLimit: number | undefined
+  onAccepted(request: Request): void
+  /** The broker has answered an ack or a reject. */
+  onAcknowledged(): void
+  /** Nothing is left to do for it. */
+  onSettled(request: Request): void
+}
 
 /** Why a running request was cut short. */
 export type Cancellation = 'shutdown' | 'connection loss'

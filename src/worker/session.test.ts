@@ -204,6 +204,31 @@ describe('the session', () => {
     await until('it is connected again', () => watched.connections.length === 7)
   })
 
+  it('closes a connection that it gets after it was told to stop', async () => {
+    await using trial = new Trial()
+    const watched = new Watched()
+    const asked = gate()
+    const dialling = gate()
+    const open = (url: string): Transport => ({
+      connect: async (target, options) => {
+        asked.open()
+        // A driver that does not listen to the signal.
+        await dialling.opened
+        const { signal: _, ...rest } = options
+        return watched.open(url).connect(target, rest)
+      },
+    })
+    const worker = trial.worker({ openTransport: open })
+    const started = worker.start()
+    const rejected = expect(started).rejects.toThrow(BrokerUnavailableError)
+    await asked.opened
+    const stopped = worker.stop()
+    dialling.open()
+    await Promise.all([stopped, rejected])
+    expect(watched.connections).toHaveLength(1)
+    expect(await watched.connections[0]?.closed).toBeUndefined()
+  })
+
   it('stops while it is connecting', async () => {
     await using trial = new Trial()
     const watched = new Watched()

@@ -3,6 +3,7 @@ import { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { Envelope } from '../../protocol/envelope.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
+import { systemClock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import { openTransport } from '../transport/open.js'
 import type { Connection } from '../transport/transport.js'
@@ -140,11 +141,13 @@ export class Trial implements AsyncDisposable {
   }
 }
 
+const clock = systemClock()
+
 /** Polls until `claim` holds; fails with `what` after 8 s. */
 export async function until(what: string, claim: () => unknown): Promise<void> {
-  const end = performance.now() + 8000
+  const end = clock.monotonic() + 8000
   while (!(await claim())) {
-    if (performance.now() > end) throw new Error(`It never came to be that ${what}.`)
+    if (clock.monotonic() > end) throw new Error(`It never came to be that ${what}.`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }

@@ -8,9 +8,7 @@
  * warmer one. Rule 4: after `stopped` nothing of it is left: no timer, no socket, no promise.
  */
 import { availableParallelism, hostname as machineName } from 'node:os'
-import { brokerUrls } from '../app/config.js'
 import { topologyOf, workerDirectQueue } from '../app/queues.js'
-import { redactUrl } from '../broker-url.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -18,8 +16,9 @@ import { AsyncPool } from '../pool/async.js'
 import type { Pool } from '../pool/pool.js'
 import type { Deadline, Service } from '../service.js'
 import { openTransport } from '../transport/open.js'
-import type { Unreadable } from '../transport/transport.js'
 import type { AdmissionRules } from './admission.js'
+import { bannerOf } from './banner.js'
+import { brokersOf } from './brokers.js'
 import { Consumer } from './consumer.js'
 import { Dispatcher } from './dispatcher.js'
 import { Endings } from './endings.js'
@@ -28,8 +27,9 @@ import { Ledger } from './ledger.js'
 import { nodeName } from './node-name.js'
 import { Prefetch } from './prefetch.js'
 import { Refusals } from './refusals.js'
+import type { Desk } from './request.js'
 import { Revocations } from './revocations.js'
-import { type Broker, type Receiver, Session } from './session.js'
+import { type Receiver, Session } from './session.js'
 import { Throttle } from './throttle.js'
 import { Timer } from './timer.js'
 import type { WorkerApp } from './worker-app.js'
@@ -63,7 +63,7 @@ export class Worker {
   private readonly dispatcher: Dispatcher
   private readonly refusals: Refusals
   private readonly session: Session
-  private readonly desk: ConstructorParameters<typeof Consumer>[0]['desk']
+  private readonly desk: Desk
   private consumer: Consumer | undefined
   private prefetch: Prefetch | undefined
   private starting: Promise<void> | undefined
@@ -331,21 +331,8 @@ export class Worker {
 
   /** What to show at the start. */
   banner(): Banner {
-    const { app } = this
-    return {
-      hostname: this.hostname,
-      app: app.main,
-      transport: redactUrl(brokerUrls(this.app.conf, 'read').join(';')),
-      results: app.backend.displayUrl,
-      concurrency: this.concurrency,
-      pool: this.pool.name,
-      queues: this.session.queues.map((name) => {
-        const queue = app.queues.get(name)
-        const { exchange, routingKey } = queue
-        return { name, exchange: exchange.name, exchangeType: exchange.type, routingKey }
-      }),
-      tasks: [...app.tasks.names()].sort(),
-    }
+    const { hostname, concurrency, pool, session } = this
+    return bannerOf(this.app, { hostname, concurrency, pool: pool.name, queues: session.queues })
   }
 
   /** What `inspect stats` shows (surface CTL-033). */
@@ -380,19 +367,7 @@ export class Worker {
   private makeSession(): Session {
     const { conf, queues, codec } = this.app
     const accept = codec.accepting(conf.acceptContent)
-    const find = this.options.openTransport ?? openTransport
-    const brokers = brokerUrls(this.app.conf, 'read').map((url): Broker => {
-      const transport = find(url)
-      const connect = (signal: AbortSignal) =>
-        transport.connect(url, {
-          transportOptions: conf.brokerTransportOptions ?? {},
-          timeoutMs: (conf.brokerConnectionTimeout ?? 4) * 1000,
-          signal,
-          clock: this.clock,
-          logger: this.logger,
-        })
-      return { displayUrl: redactUrl(url), connect }
-    })
+    const brokers = brokersOf(this.app, this.options.openTransport ?? openTransport, this.logger)
     const receive = (setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver => {
       const prefetch = this.makePrefetch(setPrefetch, isRestart)
       const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
@@ -404,7 +379,7 @@ export class Worker {
       return {
         prefetch: prefetch.wireValue,
         onDeliveries: (deliveries) => consumer.receive(deliveries),
-        onUnreadable: (report) => this.logUnreadable(report),
+        onUnreadable: (report) => this.refusals.setAside(report),
       }
     }
     return new Session({
@@ -455,14 +430,6 @@ export class Worker {
       )
       request.cancel('connection loss')
     }
-  }
-
-  private logUnreadable(report: Unreadable): void {
-    this.logger.error(
-      { err: report.error, queue: report.queue, keptAt: report.keptAt },
-      `A message in ${report.queue} is not one (${report.error.message}); its ${report.bytes.length} bytes are kept ` +
-        `at ${report.keptAt}.`,
-    )
   }
 }
 
