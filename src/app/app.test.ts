@@ -406,6 +406,67 @@ describe('a task', () => {
     expect(own.options).toMatchObject({ acksLate: false, maxRetries: null })
   })
 
+  it('TSK-007 TSK-009 TSK-010 TSK-011 TSK-012 TSK-014 TSK-015 TSK-016 TSK-017 TSK-018 TSK-019 TSK-023 TSK-028 fills every option', () => {
+    const app = makeApp({
+      taskDefaultRateLimit: '9/m',
+      taskStoreErrorsEvenIfIgnored: true,
+      taskStoreEagerResult: true,
+    })
+    expect(app.task('t.all', () => 1).options).toEqual({
+      bind: false,
+      maxRetries: 3,
+      defaultRetryDelay: 180,
+      rateLimit: '9/m',
+      ignoreResult: false,
+      trail: true,
+      sendEvents: true,
+      storeErrorsEvenIfIgnored: true,
+      serializer: 'json',
+      timeLimit: null,
+      softTimeLimit: null,
+      trackStarted: false,
+      acksLate: false,
+      acksOnFailureOrTimeout: true,
+      acksOnFailure: null,
+      acksOnTimeout: null,
+      rejectOnWorkerLost: false,
+      throws: [],
+      expires: null,
+      priority: null,
+      resultReprMaxsize: 1024,
+      autoretryFor: [],
+      dontAutoretryFor: [],
+      retryKwargs: {},
+      retryBackoff: false,
+      retryBackoffMax: 600,
+      retryJitter: true,
+      storeEagerResult: true,
+      queue: null,
+      exchange: null,
+      routingKey: null,
+      deliveryMode: null,
+      compression: null,
+      mandatory: null,
+      immediate: null,
+    })
+  })
+
+  it('TSK-096 gives the result of a call by its id', async () => {
+    const app = makeApp()
+    const add = app.task('t.add', (x: number, y: number) => x + y)
+    const state = {
+      taskId: 'i',
+      state: 'SUCCESS',
+      result: 5,
+      traceback: undefined,
+      children: [],
+      dateDone: undefined,
+    }
+    await app.backend.store(state)
+    expect(await add.asyncResult('i').get({ timeout: 5 })).toBe(5)
+    expect(await app.restoreGroup('none')).toBeUndefined()
+  })
+
   it('TSK-003 shares options, handlers and methods through a base, one instance per task', async () => {
     const told: string[] = []
     class Counting extends TaskBase {
