@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest'
+import type { Envelope } from './envelope.js'
+import { DecodeError, EncodeError, SizeLimitError } from './errors.js'
+import { DateTime } from './values.js'
+import { decodeVirtualEnvelope, encodeVirtualEnvelope } from './virtual-envelope.js'
+
+const envelope: Envelope = {
+  body: new TextEncoder().encode('["é"]'),
+  contentType: 'application/json',
+  contentEncoding: 'utf-8',
+  headers: { id: 'a' },
+  properties: {
+    correlationId: 'a',
+    replyTo: 'r',
+    deliveryMode: 2,
+    expiration: '5',
+    extra: { MessageGroupId: 'g' },
+  },
+}
+const delivery = { exchange: 'x', routingKey: 'k', deliveryTag: 't' }
+
+function wire(change: (root: Record<string, Record<string, unknown>>) => void): string {
+  const root = JSON.parse(encodeVirtualEnvelope(envelope, delivery)) as Record<
+    string,
+    Record<string, unknown>
+  >
+  change(root)
+  return JSON.stringify(root)
+}
+
+describe('the envelope of virtual transports', () => {
+  it('PUB-033 writes keys and properties in the order of kombu, priority 0 when unset', () => {
+    const root = JSON.parse(encodeVirtualEnvelope(envelope, delivery)) as {
+      properties: Record<string, unknown>
+    }
+    expect(Object.keys(root)).toEqual(['body', 'content-encoding', 'content-type', 'headers', 'properties'])
+    expect(Object.keys(root.properties)).toEqual([
+      'correlation_id',
+      'reply_to',
+      'MessageGroupId',
+      'delivery_mode',
+      'expiration',
+      'delivery_info',
+      'priority',
+      'body_encoding',
+      'delivery_tag',
+    ])
+    expect(root.properties['priority']).toBe(0)
+  })
+
+  it('carries a body as base64 or as text, and reads both', () => {
+    for (const bodyEncoding of ['base64', 'utf-8'] as const) {
+      const text = encodeVirtualEnvelope(envelope, { ...delivery, bodyEncoding })
+      expect(text.includes('é')).toBe(bodyEncoding === 'utf-8')
+      expect(Buffer.from(decodeVirtualEnvelope(Buffer.from(text)).envelope.body).toString()).toBe('["é"]')
+    }
+    const binary = { ...envelope, body: new Uint8Array([0xff]) }
+    expect(() => encodeVirtualEnvelope(binary, { ...delivery, bodyEncoding: 'utf-8' })).toThrow(EncodeError)
+  })
+
+  it('marks a redelivered message where Redis does, and knows every mark', () => {
+    const again = decodeVirtualEnvelope(encodeVirtualEnvelope(envelope, { ...delivery, redelivered: true }))
+    expect(again).toMatchObject({ redelivered: true, envelope: { headers: { redelivered: true } } })
+    const top = wire((root) => Object.assign(root, { redelivered: true }))
+    expect(decodeVirtualEnvelope(top).redelivered).toBe(true)
+    expect(decodeVirtualEnvelope(wire(() => undefined)).redelivered).toBe(false)
+  })
+
+  it('keeps typed values in headers', () => {
+    const when = new DateTime('2030-01-02T03:04:05.678901+05:30')
+    const text = encodeVirtualEnvelope({ ...envelope, headers: { when } }, delivery)
+    expect(text).toContain('"__type__"')
+    expect((decodeVirtualEnvelope(text).envelope.headers['when'] as DateTime).iso).toBe(when.iso)
+  })
+
+  it('keeps a header named __proto__ as data', () => {
+    const text = wire(() => undefined).replace('"headers":{', '"headers":{"__proto__":{"polluted":1},')
+    const { headers } = decodeVirtualEnvelope(text).envelope
+    expect(Object.hasOwn(headers, '__proto__')).toBe(true)
+    expect(headers['polluted']).toBeUndefined()
+    expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
+  })
+
+  it('takes null for what may be absent', () => {
+    const text = wire((root) => {
+      Object.assign(root, { headers: null, 'content-encoding': null, body: null })
+      Object.assign(root['properties'] as object, { priority: null, correlation_id: null })
+    })
+    const { envelope: read } = decodeVirtualEnvelope(text)
+    expect(read).toMatchObject({ headers: {}, contentEncoding: 'utf-8' })
+    expect(read.body.length).toBe(0)
+    expect(read.properties).not.toHaveProperty('correlationId')
+  })
+
+  it.each([
+    ['no delivery tag', wire((root) => delete root['properties']?.['delivery_tag'])],
+    ['no delivery info', wire((root) => delete root['properties']?.['delivery_info'])],
+    [
+      'delivery info without exchange',
+      wire((root) => Object.assign(root['properties'] as object, { delivery_info: {} })),
+    ],
+    ['no properties', wire((root) => delete root['properties'])],
+    ['headers that are a list', wire((root) => Object.assign(root, { headers: [] }))],
+    ['invalid base64', wire((root) => Object.assign(root, { body: '!!!!' }))],
+    ['cut base64', wire((root) => Object.assign(root, { body: 'abc' }))],
+    ['a body that is a mapping', wire((root) => Object.assign(root, { body: {} }))],
+    [
+      'an encoding nobody knows',
+      wire((root) => Object.assign(root['properties'] as object, { body_encoding: 'rot13' })),
+    ],
+    ['a list', '[]'],
+    ['nothing', ''],
+  ])('refuses %s, which would end a Python worker', (_name, text) => {
+    expect(() => decodeVirtualEnvelope(text)).toThrow(DecodeError)
+  })
+
+  it('refuses more bytes than it was allowed to read', () => {
+    expect(() =>
+      decodeVirtualEnvelope(
+        wire(() => undefined),
+        { maxBytes: 10 },
+      ),
+    ).toThrow(SizeLimitError)
+  })
+})
