@@ -1,4 +1,5 @@
 import { brokerUrls } from '../app/config.js'
+import type { TaskQueue } from '../app/queues.js'
 import { redactUrl } from '../broker-url.js'
 import type { WorkerApp } from './worker-app.js'
 import type { Banner } from './worker-options.js'
@@ -6,7 +7,7 @@ import type { Banner } from './worker-options.js'
 /** The banner of a worker of `app` (`celery/apps/worker.py` startup_info), as plain data. */
 export function bannerOf(
   app: WorkerApp,
-  worker: Pick<Banner, 'hostname' | 'concurrency' | 'pool'> & { readonly queues: readonly string[] },
+  worker: Pick<Banner, 'hostname' | 'concurrency' | 'pool'> & { readonly queues: readonly TaskQueue[] },
 ): Banner {
   return {
     hostname: worker.hostname,
@@ -15,10 +16,12 @@ export function bannerOf(
     results: app.backend.displayUrl,
     concurrency: worker.concurrency,
     pool: worker.pool,
-    queues: worker.queues.map((name) => {
-      const { exchange, routingKey } = app.queues.get(name)
-      return { name, exchange: exchange.name, exchangeType: exchange.type, routingKey }
-    }),
+    queues: worker.queues.map(({ name, exchange, routingKey }) => ({
+      name,
+      exchange: exchange.name,
+      exchangeType: exchange.type,
+      routingKey,
+    })),
     tasks: [...app.tasks.names()].sort(),
   }
 }

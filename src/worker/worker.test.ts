@@ -278,6 +278,17 @@ describe('Worker', () => {
     expect(await names({ queues: ['a', 'b'], excludeQueues: ['a'] })).toEqual(['b'])
   })
 
+  it('WRK-012 keeps the choice of one worker from another worker of the same app', async () => {
+    await using trial = new Trial({ taskQueues: [{ name: 'a' }, { name: 'b' }], workerDirect: true })
+    const names = (options: object): string[] =>
+      trial
+        .worker(options)
+        .banner()
+        .queues.map((queue) => queue.name)
+    expect(names({ queues: ['a'], hostname: 'w1@x' })).toEqual(['a', 'w1@x.dq2'])
+    expect(names({ hostname: 'w2@x' })).toEqual(['a', 'b', 'w2@x.dq2'])
+  })
+
   it('WRK-013 refuses an unknown queue where none may be made', async () => {
     await using trial = new Trial({ taskCreateMissingQueues: false })
     expect(() => trial.worker({ queues: ['nope'] })).toThrow(ConfigError)

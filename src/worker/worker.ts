@@ -8,7 +8,7 @@
  * warmer one. Rule 4: after `stopped` nothing of it is left: no timer, no socket, no promise.
  */
 import { availableParallelism, hostname as machineName } from 'node:os'
-import { topologyOf, workerDirectQueue } from '../app/queues.js'
+import { type TaskQueue, topologyOf, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -64,6 +64,8 @@ export class Worker {
   private readonly refusals: Refusals
   private readonly session: Session
   private readonly desk: Desk
+  /** The queue of this worker alone, with `worker_direct`. */
+  private readonly direct: TaskQueue | undefined
   private consumer: Consumer | undefined
   private prefetch: Prefetch | undefined
   private starting: Promise<void> | undefined
@@ -123,7 +125,7 @@ export class Worker {
       onAcknowledged: () => this.consumer?.onAcknowledged(),
       onSettled: (request) => this.ledger.delete(request),
     }
-    this.selectQueues()
+    this.direct = conf.workerDirect ? workerDirectQueue(this.hostname) : undefined
     this.session = this.makeSession()
   }
 
@@ -332,7 +334,8 @@ export class Worker {
   /** What to show at the start. */
   banner(): Banner {
     const { hostname, concurrency, pool, session } = this
-    return bannerOf(this.app, { hostname, concurrency, pool: pool.name, queues: session.queues })
+    const queues = session.queues.map((name) => this.queue(name))
+    return bannerOf(this.app, { hostname, concurrency, pool: pool.name, queues })
   }
 
   /** What `inspect stats` shows (surface CTL-033). */
@@ -345,11 +348,18 @@ export class Worker {
     }
   }
 
-  private selectQueues(): void {
-    const { queues, conf } = this.app
-    queues.select(this.options.queues ?? [])
-    queues.deselect(this.options.excludeQueues ?? [])
-    if (conf.workerDirect) queues.selectAdd(workerDirectQueue(this.hostname))
+  /** The choice is this worker's own: another worker of the same app starts again from all declared queues. */
+  private chosenQueues(): readonly string[] {
+    const { queues } = this.app
+    const { queues: chosen = [], excludeQueues = [] } = this.options
+    queues.select(chosen)
+    const names = chosen.length > 0 ? chosen.map((name) => queues.get(name).name) : [...queues.all.keys()]
+    const kept = names.filter((name) => !excludeQueues.includes(name))
+    return this.direct === undefined ? kept : [...kept, this.direct.name]
+  }
+
+  private queue(name: string): TaskQueue {
+    return name === this.direct?.name ? this.direct : this.app.queues.get(name)
   }
 
   private get ignoresRateLimits(): boolean {
@@ -365,7 +375,7 @@ export class Worker {
   }
 
   private makeSession(): Session {
-    const { conf, queues, codec } = this.app
+    const { conf, codec } = this.app
     const accept = codec.accepting(conf.acceptContent)
     const brokers = brokersOf(this.app, this.options.openTransport ?? openTransport, this.logger)
     const receive = (setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver => {
@@ -391,8 +401,8 @@ export class Worker {
         afterLoss: conf.brokerConnectionRetry,
         maxRetries: conf.brokerConnectionMaxRetries,
       },
-      queues: [...queues.consumeFrom.keys()],
-      topology: (names) => topologyOf(names.map((name) => queues.get(name))),
+      queues: this.chosenQueues(),
+      topology: (names) => topologyOf(names.map((name) => this.queue(name))),
       purge: this.options.purge ?? false,
       receive,
       onLoss: () => this.onLoss(),
