@@ -31,6 +31,7 @@ import { DirectTask } from '../execution/running-task.js'
 import { type Logger, silentLogger } from '../logger.js'
 import { createSignals, type Signals } from '../signals.js'
 import { openTransport } from '../transport/open.js'
+import type { Transport } from '../transport/transport.js'
 import { AppLogger } from './app-logger.js'
 import { type AppOptions, partNames } from './app-options.js'
 import { registerBuiltins } from './builtins.js'
@@ -236,7 +237,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       queues: this.queues,
       codec: this.codec,
       urls: brokerUrls(this.conf, 'write'),
-      transport: this.options.openTransport ?? openTransport,
+      transport: (url) => this.transport(url),
       signals: this.signals,
       clock: this.clock,
       logger: this.logger,
@@ -246,6 +247,11 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       random: this.random,
     })
     return this.lazyPublisher
+  }
+
+  /** The transport of a broker URL: by its scheme, or as `openTransport` finds it. Throws `UnknownSchemeError`. */
+  transport(url: string): Transport {
+    return (this.options.openTransport ?? openTransport)(url)
   }
 
   /** Names of the queues that a worker of this app consumes from. */

@@ -29,7 +29,7 @@ export interface WorkerOptions {
   readonly pool?: Pool
   /** Default the app's. */
   readonly logger?: Logger
-  /** Finds the transport of a broker URL; default by its scheme. */
+  /** Finds the transport of a broker URL; default the app's way. */
   readonly openTransport?: (url: string) => Transport
 }
 

@@ -3,6 +3,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ConfigError } from '../errors.js'
+import { createMemoryTransport } from '../transport/memory-transport.js'
 import { gate, Trial, until } from './trial.test.setup.js'
 
 const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString()
@@ -331,6 +332,14 @@ describe('Worker', () => {
     })
     expect(banner.tasks.filter((name) => !name.startsWith('celery.'))).toEqual(['a.first', 'z.last'])
     expect(JSON.stringify(banner)).not.toContain('secret')
+  })
+
+  it('consumes through the transport that its app was given', async () => {
+    const transport = createMemoryTransport()
+    await using trial = new Trial({ openTransport: () => transport })
+    const add = trial.app.task('t.add', (x: number, y: number) => x + y)
+    await trial.started()
+    expect(await (await add.delay(2, 3)).get({ timeout: 10 })).toBe(5)
   })
 
   it('refuses a concurrency that is no whole number above 0', async () => {

@@ -15,7 +15,6 @@ import type { Logger } from '../logger.js'
 import { AsyncPool } from '../pool/async.js'
 import type { Pool } from '../pool/pool.js'
 import type { Deadline, Service } from '../service.js'
-import { openTransport } from '../transport/open.js'
 import type { AdmissionRules } from './admission.js'
 import { bannerOf } from './banner.js'
 import { brokersOf } from './brokers.js'
@@ -377,7 +376,8 @@ export class Worker {
   private makeSession(): Session {
     const { conf, codec } = this.app
     const accept = codec.accepting(conf.acceptContent)
-    const brokers = brokersOf(this.app, this.options.openTransport ?? openTransport, this.logger)
+    const find = this.options.openTransport ?? ((url: string) => this.app.transport(url))
+    const brokers = brokersOf(this.app, find, this.logger)
     const receive = (setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver => {
       const prefetch = this.makePrefetch(setPrefetch, isRestart)
       const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
