@@ -8,14 +8,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { createCodec, type Codec } from '../protocol/index.js'
+import { type Codec, createCodec } from '../protocol/index.js'
 
 const root = resolve(import.meta.dirname, '..')
 const appFolder = join(root, 'python-fixtures', 'app')
 
 /** The interpreter with the pinned Celery; makes the virtual environment when it is not there. */
 export function pythonPath(): string {
-  return execFileSync(join(root, 'scripts', 'python-env.sh'), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim()
+  return execFileSync(join(root, 'scripts', 'python-env.sh'), {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  }).trim()
 }
 
 /** What the Python client saw: a value with Python's own repr and type, or the exception it caught. */
@@ -47,7 +50,11 @@ export class Shop {
     this.resultBackend = `file://${this.folder}/results`
     this.python = pythonPath()
     this.settings = settings
-    execFileSync(this.python, ['manage.py', 'migrate', '-v0'], { cwd: appFolder, env: this.env(), stdio: 'inherit' })
+    execFileSync(this.python, ['manage.py', 'migrate', '-v0'], {
+      cwd: appFolder,
+      env: this.env(),
+      stdio: 'inherit',
+    })
   }
 
   private env(): NodeJS.ProcessEnv {
@@ -63,11 +70,38 @@ export class Shop {
   }
 
   /** Starts a real `celery worker` on `queues` and resolves when it is ready. */
-  async startPythonWorker(options: { queues?: string[]; pool?: 'solo' | 'prefork'; concurrency?: number } = {}): Promise<PythonWorker> {
+  async startPythonWorker(
+    options: { queues?: string[]; pool?: 'solo' | 'prefork'; concurrency?: number } = {},
+  ): Promise<PythonWorker> {
     const { queues = ['celery'], pool = 'solo', concurrency = 1 } = options
-    const args = ['-m', 'celery', '-A', 'shop', 'worker', '-P', pool, '-c', String(concurrency), '-l', 'INFO', '-Q', queues.join(',')]
-    args.push('-n', `py${this.children.size}@test`, '--without-gossip', '--without-mingle', '--without-heartbeat')
-    const child = spawn(this.python, args, { cwd: appFolder, env: this.env(), stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const args = [
+      '-m',
+      'celery',
+      '-A',
+      'shop',
+      'worker',
+      '-P',
+      pool,
+      '-c',
+      String(concurrency),
+      '-l',
+      'INFO',
+      '-Q',
+      queues.join(','),
+    ]
+    args.push(
+      '-n',
+      `py${this.children.size}@test`,
+      '--without-gossip',
+      '--without-mingle',
+      '--without-heartbeat',
+    )
+    const child = spawn(this.python, args, {
+      cwd: appFolder,
+      env: this.env(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
     this.children.add(child)
     const worker = new PythonWorker(child)
     await worker.saw(/ ready\.$/m, 40_000)
@@ -77,7 +111,11 @@ export class Shop {
   /** The Python client, started on first use. */
   async client(): Promise<Driver> {
     if (this.drive === undefined) {
-      const child = spawn(this.python, ['manage.py', 'drive'], { cwd: appFolder, env: this.env(), stdio: ['pipe', 'pipe', 'inherit'] })
+      const child = spawn(this.python, ['manage.py', 'drive'], {
+        cwd: appFolder,
+        env: this.env(),
+        stdio: ['pipe', 'pipe', 'inherit'],
+      })
       this.children.add(child)
       this.drive = new Driver(child)
       await this.drive.ready
@@ -87,7 +125,12 @@ export class Shop {
 
   /** Runs a management command to its end and returns what it printed. */
   manage(...args: string[]): string {
-    return execFileSync(this.python, ['manage.py', ...args], { cwd: appFolder, env: this.env(), encoding: 'utf8', timeout: 60_000 })
+    return execFileSync(this.python, ['manage.py', ...args], {
+      cwd: appFolder,
+      env: this.env(),
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
   }
 
   /** Ends every child and removes the folders. */
@@ -149,7 +192,8 @@ export class PythonWorker {
         this.watchers = this.watchers.filter((w) => w !== look)
         end()
       }
-      const fail = (why: string): void => settle(() => reject(new Error(`${why} before ${pattern}; the Python worker printed:\n${this.log}`)))
+      const fail = (why: string): void =>
+        settle(() => reject(new Error(`${why} before ${pattern}; the Python worker printed:\n${this.log}`)))
       const timer = setTimeout(() => fail(`${timeoutMs} ms passed`), timeoutMs)
       const look = (): void => {
         if (pattern.test(this.log)) settle(resolve)
@@ -186,7 +230,8 @@ export class Driver {
       else next?.resolve(answer.answer)
     })
     child.on('exit', (code) => {
-      for (const { reject } of this.waiting.splice(0)) reject(new Error(`the Python driver ended with ${code}`))
+      for (const { reject } of this.waiting.splice(0))
+        reject(new Error(`the Python driver ended with ${code}`))
     })
   }
 
@@ -198,7 +243,13 @@ export class Driver {
   }
 
   /** `app.send_task`, or `task.apply_async` for a task of the shop with `local`; `options` are Celery's own names. */
-  async send(name: string, args: unknown[] = [], kwargs: object = {}, options: object = {}, local = false): Promise<string> {
+  async send(
+    name: string,
+    args: unknown[] = [],
+    kwargs: object = {},
+    options: object = {},
+    local = false,
+  ): Promise<string> {
     const { id } = await this.call<{ id: string }>({ op: 'send', name, args, kwargs, options, local })
     return id
   }

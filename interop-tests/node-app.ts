@@ -1,12 +1,12 @@
 /** The TypeScript side of the interop tests: an app on the shop's folders, and the tasks that Python sends to. */
-import { Celery, type CelerySettingsInput, Ignore, Reject } from '../src/index.js'
+import { Celery, type AppOptions, Ignore, Reject } from '../src/index.js'
 import type { Shop } from './harness.js'
 
 /** Everything a message may come in. */
 export const everyContent = ['json', 'yaml', 'msgpack', 'pickle']
 
 /** An app on the same broker and results as `shop`. */
-export function nodeApp(shop: Shop, settings: CelerySettingsInput = {}): Celery {
+export function nodeApp(shop: Shop, settings: AppOptions = {}): Celery {
   return new Celery('shop', {
     brokerUrl: shop.brokerUrl,
     resultBackend: shop.resultBackend,
@@ -31,13 +31,19 @@ export function nodeTasks(app: Celery, seen: string[] = []) {
   return {
     add: app.task('node.add', (x: number, y: number) => x + y),
     echo: app.task('node.echo', (...args: unknown[]) => args),
-    kwargs: app.task('node.kwargs', { params: ['orderId', 'amount', 'note'] }, (orderId: string, amount: number, note?: string) => ({
-      orderId,
-      amount,
-      note: note ?? null,
-    })),
+    kwargs: app.task(
+      'node.kwargs',
+      { params: ['orderId', 'amount', 'note?'] },
+      (orderId: string, amount: number, note?: string) => ({
+        orderId,
+        amount,
+        note: note ?? null,
+      }),
+    ),
     kinds: app.task('node.kinds', (...args: unknown[]) =>
-      args.map((arg) => (arg === null ? 'null' : typeof arg === 'object' ? arg.constructor.name : typeof arg)),
+      args.map((arg) =>
+        arg === null ? 'null' : typeof arg === 'object' ? arg.constructor.name : typeof arg,
+      ),
     ),
     fail: app.task('node.fail', (kind: string) => {
       if (kind === 'PaymentError') throw new PaymentError('card refused')
@@ -45,12 +51,20 @@ export function nodeTasks(app: Celery, seen: string[] = []) {
       throw new TypeError('bad argument')
     }),
     flaky: app.task('node.flaky', { bind: true, maxRetries: 5 }, (self, times: number) => {
-      if (self.request.retries < times) throw self.retry({ countdown: 0.2, exc: new Error(`attempt ${self.request.retries}`) })
+      if (self.request.retries < times)
+        throw self.retry({ countdown: 0.2, exc: new Error(`attempt ${self.request.retries}`) })
       return { retries: self.request.retries, id: self.request.id }
     }),
     auto: app.task(
       'node.auto',
-      { bind: true, autoretryFor: [TypeError], retryBackoff: 1, retryBackoffMax: 1, retryJitter: false, maxRetries: 2 },
+      {
+        bind: true,
+        autoretryFor: [TypeError],
+        retryBackoff: 1,
+        retryBackoffMax: 1,
+        retryJitter: false,
+        maxRetries: 2,
+      },
       (self, times: number) => {
         if (self.request.retries < times) throw new TypeError(`attempt ${self.request.retries}`)
         return self.request.retries
@@ -68,7 +82,7 @@ export function nodeTasks(app: Celery, seen: string[] = []) {
       return {
         id: r.id,
         rootId: r.rootId,
-        parentId: r.parentId,
+        parentId: r.parentId ?? null,
         headers: r.headers,
         retries: r.retries,
         eta: r.eta,
@@ -98,7 +112,10 @@ export function nodeTasks(app: Celery, seen: string[] = []) {
       })
       return 'slept'
     }),
-    deaf: app.task('node.deaf', (seconds: number) => new Promise<string>((r) => setTimeout(r, seconds * 1000, 'too late'))),
+    deaf: app.task(
+      'node.deaf',
+      (seconds: number) => new Promise<string>((r) => setTimeout(r, seconds * 1000, 'too late')),
+    ),
     quiet: app.task('node.quiet', { ignoreResult: true }, (mark: string) => void seen.push(mark)),
     ignore: app.task('node.ignore', () => {
       seen.push('ignored')
@@ -113,7 +130,11 @@ export function nodeTasks(app: Celery, seen: string[] = []) {
 }
 
 /** Resolves when `check` holds, looking often; rejects after `timeoutMs`. */
-export async function eventually(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+export async function eventually(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
   const end = performance.now() + timeoutMs
   for (;;) {
     if (await check()) return

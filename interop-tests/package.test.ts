@@ -79,7 +79,7 @@ describe('the package as users install it', () => {
       '-e',
       `const before = process.listenerCount('exit') + process.listenerCount('SIGTERM')
        await import('celeriac'); await import('celeriac/worker'); await import('celeriac/protocol')
-       console.log(JSON.stringify([process.getActiveResourcesInfo().filter((r) => !/Pipe|TTY|FS/.test(r)),
+       console.log(JSON.stringify([process.getActiveResourcesInfo().filter((r) => !/Pipe|TTY|FS|CloseReq/.test(r)),
          process.listenerCount('exit') + process.listenerCount('SIGTERM') - before]))`,
     )
     expect(JSON.parse(text)).toEqual([[], 0])

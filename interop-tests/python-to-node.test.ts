@@ -42,8 +42,12 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
     const missing = await run('node.kwargs', ['o-1'])
     expect(missing.error).toMatchObject({ type: 'TypeError', module: 'builtins' })
     expect(missing.error?.text).toContain("missing 1 required positional argument: 'amount'")
-    const surplus = await run('node.kwargs', ['o-1', 5], { colour: 'red' })
-    expect(surplus.error?.text).toContain("got an unexpected keyword argument 'colour'")
+    const surplus = await run('node.kwargs', ['o-1', 5, 'x', 'y'])
+    expect(surplus.error?.text).toContain('takes from 2 to 3 positional arguments but 4 were given')
+    const doubled = await run('node.kwargs', ['o-1', 5], { orderId: 'o-2' })
+    expect(doubled.error?.text).toContain("got multiple values for argument 'orderId'")
+    const beyond = await run('node.request', [], { colour: 'red' })
+    expect(beyond.ok?.value).toMatchObject({ kwargs: { colour: 'red' } })
   })
 
   it.each(everyContent)('SEC-001 SEC-003 reads arguments serialized as %s', async (serializer) => {
@@ -160,14 +164,15 @@ describe('a Django app sends over filesystem://, a TypeScript worker runs', () =
     })
   })
 
-  it('TSK-008 PUB-015 runs a task whose result is ignored and stores nothing', async () => {
-    const mark = `quiet-${Math.random()}`
-    const id = await python.send('node.quiet', [mark])
-    await eventually('the task ran', () => seen.includes(mark))
-    expect((await python.meta(id)).status).toBe('PENDING')
-    const byCall = await python.send('node.add', [1, 2], {}, { ignore_result: true })
+  it('TSK-051 PUB-015 the header decides whether a result is stored, over the task of that name', async () => {
+    const marks = [`quiet-${Math.random()}`, `loud-${Math.random()}`]
+    const quiet = await python.send('node.quiet', [marks[0]], {}, { ignore_result: true })
+    // send_task writes an explicit False, so Celery stores the result although the task says ignore.
+    const loud = await python.send('node.quiet', [marks[1]])
+    expect(await python.get(loud)).toMatchObject({ ok: { value: null } })
+    await eventually('both ran', () => marks.every((mark) => seen.includes(mark)))
     expect((await run('node.add', [3, 4])).ok?.value).toBe(7)
-    expect((await python.meta(byCall)).status).toBe('PENDING')
+    expect((await python.meta(quiet)).status).toBe('PENDING')
   })
 
   it('TSK-090 RES-004 shows custom states to Python while it runs', async () => {

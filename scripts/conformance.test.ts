@@ -3,7 +3,9 @@ import { idsIn, surfaceRows, testTitles } from './conformance.js'
 
 describe('the conformance report', () => {
   it('reads rows with their section, and stops at the appendix', () => {
-    const rows = surfaceRows('## 3. Publishing\n| ID | x |\n|---|---|\n| PUB-001 | args | TypeError |\n## Appendix\n| PUB-002 | again |')
+    const rows = surfaceRows(
+      '## 3. Publishing\n| ID | x |\n|---|---|\n| PUB-001 | args | TypeError |\n## Appendix\n| PUB-002 | again |',
+    )
     expect(rows).toEqual([{ id: 'PUB-001', section: '3. Publishing', text: 'args' }])
   })
 
@@ -12,7 +14,9 @@ describe('the conformance report', () => {
   })
 
   it('takes a test that is skipped for no proof', () => {
-    const cited = testTitles("it('WRK-001 a', f)\nit.skip('WRK-002 b', f)\nit.each([1])('WRK-003 %s', f)\ndescribe(`WRK-004`, f)")
+    const cited = testTitles(
+      "it('WRK-001 a', f)\nit.skip('WRK-002 b', f)\nit.each([1])('WRK-003 %s', f)\ndescribe(`WRK-004`, f)",
+    )
     expect(cited).toEqual(['WRK-001 a', 'WRK-003 %s', 'WRK-004'])
   })
 })

@@ -30,7 +30,8 @@ export function surfaceRows(markdown: string): Row[] {
     if (line.startsWith('## Appendix')) break
     if (line.startsWith('## ')) section = line.slice(3).trim()
     const match = /^\| ([A-Z]{3}-\d{3}) \| (.*?) \|/.exec(line)
-    if (match?.[1] !== undefined) rows.push({ id: match[1], section, text: (match[2] ?? '').replaceAll('**', '') })
+    if (match?.[1] !== undefined)
+      rows.push({ id: match[1], section, text: (match[2] ?? '').replaceAll('**', '') })
   }
   return rows
 }
@@ -39,7 +40,8 @@ export function surfaceRows(markdown: string): Row[] {
 export function idsIn(title: string): string[] {
   const ids: string[] = []
   for (const [, prefix, first, last] of title.matchAll(/\b([A-Z]{3})-(\d{3})(?:\.\.(\d{3}))?\b/g)) {
-    for (let n = Number(first); n <= Number(last ?? first); n++) ids.push(`${prefix}-${String(n).padStart(3, '0')}`)
+    for (let n = Number(first); n <= Number(last ?? first); n++)
+      ids.push(`${prefix}-${String(n).padStart(3, '0')}`)
   }
   return ids
 }
@@ -47,9 +49,11 @@ export function idsIn(title: string): string[] {
 /** Titles of the tests in a file; skipped ones show nothing. */
 export function testTitles(source: string): string[] {
   const titles: string[] = []
-  const call = /\b(?:it|test|describe)(?<modifiers>(?:\.\w+)*)(?:\([^()]*\)|`[^`]*`)?\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>)[\s\S])*)\k<quote>/g
+  const call =
+    /\b(?:it|test|describe)(?<modifiers>(?:\.\w+)*)(?:\([^()]*\)|`[^`]*`)?\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>)[\s\S])*)\k<quote>/g
   for (const { groups } of source.matchAll(call)) {
-    if (groups?.title !== undefined && !/\.(skip|todo)\b/.test(groups.modifiers ?? '')) titles.push(groups.title)
+    if (groups?.title !== undefined && !/\.(skip|todo)\b/.test(groups.modifiers ?? ''))
+      titles.push(groups.title)
   }
   return titles
 }
@@ -65,11 +69,14 @@ function testFiles(): string[] {
 function report(): { text: string; open: number; shown: number; notApplicable: number; unknown: string[] } {
   const rows = surfaceRows(readFileSync(surfaceFile, 'utf8'))
   const reasons = JSON.parse(readFileSync(notApplicableFile, 'utf8')) as Record<string, string>
-  const notApplicable = new Map(Object.entries(reasons).flatMap(([ids, reason]) => idsIn(ids).map((id) => [id, reason] as const)))
+  const notApplicable = new Map(
+    Object.entries(reasons).flatMap(([ids, reason]) => idsIn(ids).map((id) => [id, reason] as const)),
+  )
   const tests = new Map<string, Shown[]>()
   for (const file of testFiles().sort()) {
     for (const title of testTitles(readFileSync(file, 'utf8'))) {
-      for (const id of idsIn(title)) tests.set(id, [...(tests.get(id) ?? []), { file: relative(root, file), title }])
+      for (const id of idsIn(title))
+        tests.set(id, [...(tests.get(id) ?? []), { file: relative(root, file), title }])
     }
   }
   const known = new Set(rows.map((row) => row.id))
@@ -78,7 +85,8 @@ function report(): { text: string; open: number; shown: number; notApplicable: n
     tests.has(row.id) ? 'shown' : notApplicable.has(row.id) ? 'n/a' : 'open'
 
   const sections = [...new Set(rows.map((row) => row.section))]
-  const count = (list: readonly Row[], what: string): number => list.filter((row) => state(row) === what).length
+  const count = (list: readonly Row[], what: string): number =>
+    list.filter((row) => state(row) === what).length
   const out = [
     '# Conformance',
     '',
@@ -112,7 +120,8 @@ function report(): { text: string; open: number; shown: number; notApplicable: n
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === import.meta.filename) {
   const { text, open, shown, notApplicable, unknown } = report()
-  for (const id of unknown) console.error(`conformance: ${id} is cited but is not a row of docs/celery-surface.md`)
+  for (const id of unknown)
+    console.error(`conformance: ${id} is cited but is not a row of docs/celery-surface.md`)
   if (process.argv.includes('--check')) {
     if (readFileSync(reportFile, 'utf8') !== text) {
       console.error('conformance: docs/conformance.md is out of date; run npm run conformance')

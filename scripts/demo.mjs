@@ -43,6 +43,13 @@ async function start(name, command, args, ready, cwd = root) {
   })
 }
 
+/** Runs a client to its end, so that the workers' lines can be read between its own. */
+async function client(command, args, cwd = root) {
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] })
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}`)
+}
+
 async function stop(child) {
   if (child.exitCode !== null) return
   const ended = once(child, 'exit')
@@ -54,7 +61,10 @@ async function stop(child) {
 
 /** The interpreter with real Celery, or undefined with the reason printed. */
 function findPython() {
-  const result = spawnSync(join(root, 'scripts', 'python-env.sh'), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  const result = spawnSync(join(root, 'scripts', 'python-env.sh'), {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const python = result.stdout?.trim()
   if (result.status === 0 && python && existsSync(python)) return python
   console.log('No Python with Celery here, so the demo shows the Node side only.')
@@ -63,24 +73,48 @@ function findPython() {
 
 try {
   console.log('\nStarting a celeriac worker on the filesystem broker (no server):')
-  const tsx = ['-A', join(root, 'examples', 'demo', 'app.ts'), 'worker', '-Q', 'node', '-l', 'INFO', '-n', 'node@demo']
+  const tsx = [
+    '-A',
+    join(root, 'examples', 'demo', 'app.ts'),
+    'worker',
+    '-Q',
+    'node',
+    '-l',
+    'INFO',
+    '-n',
+    'node@demo',
+  ]
   await start('celeriac', process.execPath, [cli, ...tsx], /ready\./)
-  const client = ['--import', 'tsx', join(root, 'examples', 'demo', 'client.ts')]
+  const fromNode = ['--import', 'tsx', join(root, 'examples', 'demo', 'client.ts')]
   const python = process.argv.includes('--node-only') ? undefined : findPython()
   if (python === undefined) {
-    run(process.execPath, client, { env })
+    await client(process.execPath, fromNode)
   } else {
     const shop = join(root, 'python-fixtures', 'app')
     run(python, ['manage.py', 'migrate', '-v0'], { cwd: shop, env })
     console.log('\nStarting a real Celery worker beside it:')
-    const worker = ['-m', 'celery', '-A', 'shop', 'worker', '-P', 'solo', '-l', 'INFO', '-Q', 'celery', '-n', 'python@demo']
+    const worker = [
+      '-m',
+      'celery',
+      '-A',
+      'shop',
+      'worker',
+      '-P',
+      'solo',
+      '-l',
+      'INFO',
+      '-Q',
+      'celery',
+      '-n',
+      'python@demo',
+    ]
     await start('celery', python, [...worker, '--without-gossip', '--without-mingle'], /ready\./, shop)
     console.log('\nSending from Node:')
-    run(process.execPath, [...client, '--with-python'], { env })
+    await client(process.execPath, [...fromNode, '--with-python'])
     console.log('\nSending from Django:')
-    run(python, ['manage.py', 'send'], { cwd: shop, env })
+    await client(python, ['manage.py', 'send'], shop)
   }
-  console.log('\nDone: both languages ran each other\'s tasks and read each other\'s results.')
+  console.log("\nDone: both languages ran each other's tasks and read each other's results.")
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

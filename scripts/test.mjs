@@ -45,13 +45,25 @@ function suite(project, node = process.execPath) {
   const report = join(cache, `report-${project}.json`)
   rmSync(report, { force: true })
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
-  const options = ['run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  const options = [
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]
   const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }
   const result = spawnSync(node, [vitest, ...options, ...filters], { cwd: root, stdio: 'inherit', env })
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, numFailedTestSuites, numTotalTests } = JSON.parse(
-    readFileSync(report, 'utf8'),
-  )
+  const {
+    numPassedTests,
+    numFailedTests,
+    numPendingTests,
+    numTodoTests,
+    numFailedTestSuites,
+    numTotalTests,
+  } = JSON.parse(readFileSync(report, 'utf8'))
   // A file that does not load, or an unhandled error, has no failed test of its own but is a failure.
   const failed = numFailedTests > 0 || result.status === 0 ? numFailedTests : Math.max(1, numFailedTestSuites)
   if (numTotalTests === 0 && filters.length > 0) return { passed: 0, failed: 0, skipped: 0 }
@@ -65,14 +77,29 @@ function otherNode(major) {
   if (!existsSync(node)) {
     mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, 'package.json'), '{"private":true}\n')
-    run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', '--prefix', folder, `node@${major}`])
+    run('npm', [
+      'install',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+      '--prefix',
+      folder,
+      `node@${major}`,
+    ])
   }
   return node
 }
 
 if (filters.length === 0) {
   step('lint and format', () => command(bin('biome'), ['check', '.']))
-  step('types', () => command(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json', '--noEmit']))
+  step('types', () =>
+    command(process.execPath, [
+      join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+      '-p',
+      'tsconfig.json',
+      '--noEmit',
+    ]),
+  )
   step('build', () => command(process.execPath, [join(root, 'scripts', 'build.mjs')]))
 }
 step(`unit suite, Node ${process.version}`, () => suite('unit'))

@@ -31,7 +31,10 @@ export const fail = app.task('node.fail', (what: string) => {
 })
 
 /** Lives in Python. */
-export const resize = app.remote<{ args: [path: string]; kwargs: { width?: number; height?: number }; result: string }>('py.resize')
+export const resize = app.remote<{
+  args: [path: string]
+  kwargs: { width?: number; height?: number }
+  result: string
+}>('py.resize')
 export const pyAdd = app.remote<{ args: [x: number, y: number]; kwargs: object; result: number }>('py.add')
 export const pyFail = app.remote<{ args: [kind: string]; kwargs: object; result: never }>('py.fail')
-

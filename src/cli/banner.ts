@@ -1,24 +1,8 @@
 import { platform, release } from 'node:os'
 import { styleText } from 'node:util'
+import type { Banner } from '../worker/worker-options.js'
 import type { LogLevel } from './log-format.js'
 import { version } from './version.js'
-
-/** What a worker says of itself at start. */
-export interface BannerInfo {
-  readonly hostname: string
-  /** URLs without passwords. */
-  readonly transport: string
-  readonly results: string
-  readonly concurrency: number
-  readonly pool: string
-  readonly queues: readonly {
-    readonly name: string
-    readonly exchange: string
-    readonly exchangeType: string
-    readonly routingKey: string
-  }[]
-  readonly tasks: readonly string[]
-}
 
 const art = [
   ' --------------',
@@ -40,8 +24,8 @@ const art = [
  * and below, the built-in ones at DEBUG.
  */
 export function bannerText(
-  info: BannerInfo,
-  options: { readonly app: string; readonly color: boolean; readonly level: LogLevel; readonly time: string },
+  info: Banner,
+  options: { readonly color: boolean; readonly level: LogLevel; readonly time: string },
 ): string {
   const lines = [
     ` ${info.hostname} v${version} (celeriac)`,
@@ -49,7 +33,7 @@ export function bannerText(
     ` ${platform()}-${release()} ${options.time}`,
     '',
     ' [config]',
-    ` .> app:         ${options.app}`,
+    ` .> app:         ${info.app}`,
     ` .> transport:   ${info.transport}`,
     ` .> results:     ${info.results}`,
     ` .> concurrency: ${info.concurrency} (${info.pool})`,

@@ -39,7 +39,6 @@ interface LogRecord {
   readonly msg?: string
   readonly task_id?: string
   readonly task_name?: string
-  readonly inTask?: boolean
   readonly err?: { readonly stack?: string; readonly message?: string }
   readonly traceback?: string
 }
@@ -52,10 +51,16 @@ export function asctime(time: number): string {
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())},${pad(date.getMilliseconds(), 3)}`
 }
 
-/** One record as `[asctime: LEVEL/MainProcess] message`, with the stack below it; task loggers name their task. */
+/**
+ * One record as `[asctime: LEVEL/MainProcess] message`, with the stack below it. What a task logs itself is headed by
+ * its name and id; the worker's own lines about a task say `Task name[id]` already.
+ */
 export function formatLine(record: LogRecord, color: boolean): string {
   const level = celeryNames[record.level] ?? 'INFO'
-  const task = record.task_name === undefined ? '' : `${record.task_name}[${record.task_id ?? '???'}]: `
+  const task =
+    record.task_name === undefined || record.msg?.startsWith('Task ')
+      ? ''
+      : `${record.task_name}[${record.task_id ?? '???'}]: `
   const stack = record.traceback ?? record.err?.stack ?? record.err?.message
   const text = `[${asctime(record.time)}: ${level}/MainProcess] ${task}${record.msg ?? ''}${stack === undefined ? '' : `\n${stack}`}`
   const paint = colors[level]

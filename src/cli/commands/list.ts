@@ -11,7 +11,12 @@ export function listCommand(parent: Command, terminal: Terminal): void {
     .action(async (_: object, command: Command) => {
       const global = globalOptions(command)
       await using app = await appOf(global, terminal)
-      const rows = app.queueTable()
+      const rows = [...app.queues.all.values()].map(({ name, exchange, routingKey }) => ({
+        queue: name,
+        exchange: exchange.name,
+        exchangeType: exchange.type,
+        routingKey,
+      }))
       outputOf(global, terminal).value(rows, (all) =>
         table(
           ['Queue', 'Exchange', 'Type', 'Routing Key'],

@@ -23,7 +23,7 @@ export function purgeCommand(parent: Command, terminal: Terminal): void {
       const output = outputOf(global, terminal)
       await using app = await appOf(global, terminal)
       const excluded = new Set(options.excludeQueues)
-      const queues = (options.queues ?? app.queueNames()).filter((queue) => !excluded.has(queue))
+      const queues = (options.queues ?? [...app.queues.all.keys()]).filter((queue) => !excluded.has(queue))
       if (queues.length === 0) throw new CommandError('purge: no queue is left to purge')
       const names = [...queues].sort().join(', ')
       const plural = queues.length === 1 ? 'queue' : 'queues'
@@ -38,7 +38,8 @@ export function purgeCommand(parent: Command, terminal: Terminal): void {
         prompt.close()
         if (!/^y(es)?$/i.test(answer.trim())) return
       }
-      const counts = await app.purge(queues)
+      const counts: Record<string, number> = {}
+      for (const queue of queues) counts[queue] = await app.purge([queue])
       const total = Object.values(counts).reduce((sum, count) => sum + count, 0)
       output.value({ purged: total, queues: counts }, () =>
         total === 0

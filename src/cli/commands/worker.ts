@@ -1,11 +1,12 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { fromCmdline } from '../../app/config.js'
 import { bannerText } from '../banner.js'
 import { CommandError, exitUsage } from '../command-error.js'
 import { appOf, envOption, globalOptions, outputOf, type Terminal } from '../global-options.js'
 import { importModule } from '../load-app.js'
-import { createLogger, type LogLevel } from '../log-format.js'
+import { asctime, createLogger, type LogLevel } from '../log-format.js'
 import { commaList, logLevel, seconds, wholeNumber } from '../option-values.js'
 import { listenForSignals } from '../os-signals.js'
 import { takePidFile } from '../pid-file.js'
@@ -55,39 +56,52 @@ const pools: Readonly<Record<string, string | undefined>> = {
 export function workerCommand(parent: Command, terminal: Terminal): void {
   const { env } = terminal
   const command = parent.command('worker').description('run tasks')
-  const add = (flags: string, help: string, name: string): Option => {
-    const option = envOption(flags, help, env, `CELERY_WORKER_${name}`)
-    command.addOption(option)
-    return option
+  const add = (
+    name: string,
+    flags: string,
+    help: string,
+    shape: (option: Option) => Option = (o) => o,
+  ): void => {
+    command.addOption(shape(envOption(flags, help, env, `CELERY_WORKER_${name}`)))
   }
-  add('-n, --hostname <name>', 'node name: name@host, with %h %n %d', 'HOSTNAME')
-  add('-l, --loglevel <level>', 'DEBUG, INFO, WARNING, ERROR or CRITICAL', 'LOGLEVEL')
-    .default('WARNING')
-    .argParser(logLevel)
-  add('-f, --logfile <path>', 'append the log to this file; default stderr', 'LOGFILE')
-  add('--log-format <format>', 'text as Celery writes it, json, or text on a terminal', 'LOG_FORMAT')
-    .choices(['auto', 'text', 'json'])
-    .default('auto')
+  const list = (option: Option): Option => option.argParser(commaList)
+  add('HOSTNAME', '-n, --hostname <name>', 'node name: name@host, with %h %n %d')
+  add('LOGLEVEL', '-l, --loglevel <level>', 'DEBUG, INFO, WARNING, ERROR or CRITICAL', (option) =>
+    option.default('WARNING').argParser(logLevel),
+  )
+  add('LOGFILE', '-f, --logfile <path>', 'append the log to this file; default stderr')
   add(
+    'LOG_FORMAT',
+    '--log-format <format>',
+    'text as Celery writes it, json, or text on a terminal',
+    (option) => option.choices(['auto', 'text', 'json']).default('auto'),
+  )
+  add(
+    'CONCURRENCY',
     '-c, --concurrency <n>',
     'tasks at once; default the setting, else the number of processors',
-    'CONCURRENCY',
-  ).argParser(wholeNumber(1))
-  add('-P, --pool <name>', 'async (this event loop), or solo: one task at a time', 'POOL').default('async')
-  add('-Q, --queues <names>', 'comma separated queues to consume', 'QUEUES').argParser(commaList)
-  add('-X, --exclude-queues <names>', 'comma separated queues not to consume', 'EXCLUDE_QUEUES').argParser(
-    commaList,
+    (option) => option.argParser(wholeNumber(1)),
   )
-  add('-I, --include <modules>', 'comma separated further modules to import', 'INCLUDE').argParser(commaList)
+  add('POOL', '-P, --pool <name>', 'async (this event loop), or solo: one task at a time', (option) =>
+    option.default('async'),
+  )
+  add('QUEUES', '-Q, --queues <names>', 'comma separated queues to consume', list)
+  add('EXCLUDE_QUEUES', '-X, --exclude-queues <names>', 'comma separated queues not to consume', list)
+  add('INCLUDE', '-I, --include <modules>', 'comma separated further modules to import', list)
   add(
+    'PREFETCH_MULTIPLIER',
     '--prefetch-multiplier <n>',
     'messages fetched ahead, times the concurrency; 0 for no limit',
-    'PREFETCH_MULTIPLIER',
-  ).argParser(wholeNumber(0))
-  add('--time-limit <seconds>', 'hard limit of tasks without one', 'TIME_LIMIT').argParser(seconds)
-  add('--soft-time-limit <seconds>', 'soft limit of tasks without one', 'SOFT_TIME_LIMIT').argParser(seconds)
-  add('--purge, --discard', 'delete all waiting messages first', 'PURGE')
-  add('--pidfile <path>', 'write the process id here; refuse to start when it is taken', 'PIDFILE')
+    (option) => option.argParser(wholeNumber(0)),
+  )
+  add('TIME_LIMIT', '--time-limit <seconds>', 'hard limit of tasks without one', (option) =>
+    option.argParser(seconds),
+  )
+  add('SOFT_TIME_LIMIT', '--soft-time-limit <seconds>', 'soft limit of tasks without one', (option) =>
+    option.argParser(seconds),
+  )
+  add('PURGE', '--discard, --purge', 'delete all waiting messages first')
+  add('PIDFILE', '--pidfile <path>', 'write the process id here; refuse to start when it is taken')
   command.addOption(new Option('-O, --optimization <profile>', 'accepted; there is one way only').hideHelp())
   for (const flag of accepted)
     command.addOption(new Option(flag, 'accepted: there is none to be without').hideHelp())
@@ -98,7 +112,8 @@ export function workerCommand(parent: Command, terminal: Terminal): void {
   )
   command.action(async (settings: string[], flags: WorkerFlags & Record<string, unknown>, self: Command) => {
     refuse(flags, self)
-    process.exitCode = await runWorker(settings, flags, self, terminal)
+    // A body that heeds no signal may have timers left; the worker has stopped, and nothing of them counts any more.
+    process.exit(await runWorker(settings, flags, self, terminal))
   })
 }
 
@@ -138,9 +153,12 @@ async function runWorker(
     ...(flags.logfile === undefined ? {} : { file: flags.logfile }),
     stderr: terminal.stderr,
   })
+  // The environment beats an app's own settings, so this run's settings reach it that way (surface CFG-006).
+  for (const [name, value] of fromCmdline(settings, 'worker')) {
+    terminal.env[`CELERY_${name.toUpperCase()}`] = typeof value === 'string' ? value : JSON.stringify(value)
+  }
   const app = await appOf(global, terminal)
   for (const module of flags.include ?? []) await importModule(module, workdir)
-  if (settings.length > 0) app.configure(settings)
   app.useLogger(logger)
 
   const worker = app.worker({
@@ -164,18 +182,24 @@ async function runWorker(
     worker,
     process,
     remapSigterm: terminal.env.REMAP_SIGTERM,
-    hasSoftWait: app.conf.workerSoftShutdownTimeout > 0,
+    hasSoftWait: (app.conf.workerSoftShutdownTimeout ?? 0) > 0,
     say: global.json ? () => {} : say,
     exit: (code) => process.exit(code),
     onShuttingDown: (event) => void app.signals.workerShuttingDown.send(worker.hostname, event),
   })
   try {
     if (!output.quiet && !global.json) {
-      output.line(bannerText(worker.banner(), { app: app.main, color: output.color, level: flags.loglevel }))
+      output.line(
+        bannerText(worker.banner(), {
+          color: output.color,
+          level: flags.loglevel,
+          time: asctime(app.clock.now()),
+        }),
+      )
     }
     await worker.start()
-    const { exitCode } = await worker.stopped
-    return signals.exitCode() ?? exitCode
+    const { code } = await worker.stopped
+    return Math.max(code, signals.exitCode() ?? 0)
   } finally {
     signals.dispose()
     await app.close()

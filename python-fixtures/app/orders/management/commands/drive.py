@@ -36,7 +36,7 @@ def op_meta(id):
     meta = app.backend.get_task_meta(id)
     result = meta.get('result')
     return {k: (v if k != 'result' or not isinstance(result, BaseException) else repr(v)) for k, v in meta.items() if k != 'children'} | {
-        'children': [c.id for c in meta.get('children') or []], 'date_done': str(meta.get('date_done')),
+        'children': [c.id for c in AsyncResult(id, app=app).children or []], 'date_done': str(meta.get('date_done')),
     }
 
 
