@@ -6,7 +6,6 @@
  */
 import { EncodeError } from './errors.js'
 import { floatRepr } from './float-repr.js'
-import { MAX_DEPTH } from './json-reader.js'
 import { plainForm, refused } from './plain-form.js'
 import {
   DateTime,
@@ -20,6 +19,8 @@ import {
   Uuid,
 } from './values.js'
 
+/** Deepest nesting read or written: PyYAML, which recurses, gives up at about the same depth. */
+export const YAML_DEPTH = 200
 /** PyYAML reads a key without the `?` sign only up to 1024 characters. */
 const LONGEST_SIMPLE_KEY = 1000
 
@@ -50,7 +51,8 @@ export class YamlWriter {
   #object(value: object): string {
     const scalar = scalarText(value)
     if (scalar !== undefined) return scalar
-    if (this.#open.size > MAX_DEPTH) throw refused(`more than ${MAX_DEPTH} levels`, 'YAML', '', 'flatten it')
+    if (this.#open.size > YAML_DEPTH)
+      throw refused(`more than ${YAML_DEPTH} levels`, 'YAML', '', 'flatten it')
     if (this.#open.has(value)) throw refused('a circular reference', 'YAML', '', 'send a tree')
     this.#open.add(value)
     const text = this.#container(value)

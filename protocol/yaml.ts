@@ -6,22 +6,22 @@
  * Rule 3: aliases are counted as if written out, so that few bytes cannot become many values.
  */
 import {
+  Composer,
   type Document,
   isAlias,
   isMap,
   isScalar,
   isSeq,
   type Pair,
-  parseDocument,
+  Parser,
   Scalar,
   type YAMLMap,
 } from 'yaml'
 import { DecodeError, EncodeError, ProtocolError, SizeLimitError } from './errors.js'
 import { utf8Text } from './json.js'
-import { MAX_DEPTH } from './json-reader.js'
 import { Tuple } from './values.js'
 import { implicitKind, scalarValue } from './yaml-scalars.js'
-import { YamlWriter } from './yaml-writer.js'
+import { YAML_DEPTH, YamlWriter } from './yaml-writer.js'
 
 /** How `decodeYaml` reads. */
 export interface YamlDecodeOptions {
@@ -51,15 +51,8 @@ export function encodeYaml(value: unknown): string {
 export function decodeYaml(body: Uint8Array | string, options: YamlDecodeOptions = {}): unknown {
   try {
     const text = typeof body === 'string' ? body : utf8Text(body)
-    refuseDeepFlow(text)
-    const document = parseDocument(text, {
-      version: '1.1',
-      schema: 'failsafe',
-      uniqueKeys: false,
-      logLevel: 'error',
-      prettyErrors: false,
-      merge: false,
-    })
+    const document = composed(text)
+    if (document === undefined) return null
     const fault = document.errors[0]
     if (fault !== undefined) throw new DecodeError(`Invalid YAML: ${fault.message}`)
     return new YamlBuilder(document, options.exact ?? false, Math.max(MAX_VALUES, text.length)).root()
@@ -70,16 +63,43 @@ export function decodeYaml(body: Uint8Array | string, options: YamlDecodeOptions
   }
 }
 
-/** The parser recurses for each bracket: far too many of them are refused before it starts. */
-function refuseDeepFlow(text: string): void {
-  let depth = 0
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (code === 91 || code === 123) {
-      // Brackets inside text count too, so the limit is far above the one for values.
-      if (++depth > 100 * MAX_DEPTH) throw new DecodeError('The YAML has too many open brackets')
-    } else if ((code === 93 || code === 125) && depth > 0) depth--
+/**
+ * The document that fills the text. The parser works with a stack of its own, but the composer recurses for each
+ * level, and near the end of the stack V8 may end the process: so depth is checked between the two.
+ */
+function composed(text: string): Document | undefined {
+  const tokens = [...new Parser().parse(text)]
+  refuseDeep(tokens)
+  const composer = new Composer({
+    version: '1.1',
+    schema: 'failsafe',
+    uniqueKeys: false,
+    logLevel: 'error',
+    prettyErrors: false,
+    merge: false,
+  })
+  const [document, second] = composer.compose(tokens, true, text.length)
+  if (second !== undefined) throw new DecodeError('The YAML has more than one document')
+  return document
+}
+
+function refuseDeep(tokens: readonly object[]): void {
+  let level: readonly object[] = tokens
+  // Each level of YAML is up to three of the token tree: collection, item, key or value.
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > 3 * YAML_DEPTH) throw new DecodeError(`The YAML is nested deeper than ${YAML_DEPTH} levels`)
+    level = level.flatMap((token) => children(token))
   }
+}
+
+function children(token: object): object[] {
+  const found: object[] = []
+  for (const name of ['value', 'key', 'items'] as const) {
+    const part: unknown = (token as Record<string, unknown>)[name]
+    if (Array.isArray(part)) for (const item of part) found.push(item as object)
+    else if (typeof part === 'object' && part !== null) found.push(part)
+  }
+  return found
 }
 
 interface Built {
@@ -105,7 +125,7 @@ class YamlBuilder {
   }
 
   #build(node: unknown, depth: number): Built {
-    if (depth > MAX_DEPTH) throw new DecodeError(`The YAML is nested deeper than ${MAX_DEPTH} levels`)
+    if (depth > YAML_DEPTH) throw new DecodeError(`The YAML is nested deeper than ${YAML_DEPTH} levels`)
     if (node === null || node === undefined) return { value: null, size: 1 }
     if (isAlias(node)) {
       const known = this.#anchors.get(node.source)
