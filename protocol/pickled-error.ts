@@ -1,5 +1,3 @@
-import type { RemoteError } from './remote-error.js'
-
 /** The exceptions that every Python since 3.9 has without an import. */
 const BUILT_IN: ReadonlySet<string> = new Set(
   `ArithmeticError AssertionError AttributeError BaseException BlockingIOError BrokenPipeError BufferError BytesWarning ChildProcessError ConnectionAbortedError ConnectionError ConnectionRefusedError ConnectionResetError DeprecationWarning EOFError EnvironmentError Exception FileExistsError FileNotFoundError FloatingPointError FutureWarning GeneratorExit IOError ImportError ImportWarning IndentationError IndexError InterruptedError IsADirectoryError KeyError KeyboardInterrupt LookupError MemoryError ModuleNotFoundError NameError NotADirectoryError NotImplementedError OSError OverflowError PendingDeprecationWarning PermissionError ProcessLookupError RecursionError ReferenceError ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError TypeError UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError UnicodeWarning UserWarning ValueError Warning ZeroDivisionError`.split(
@@ -7,8 +5,11 @@ const BUILT_IN: ReadonlySet<string> = new Set(
   ),
 )
 
-/** A Python exception inside a pickle: names and arguments only, nothing was imported or called (wire-format 3.5). */
-export class PickledError implements RemoteError {
+/**
+ * A Python exception inside a pickle: names and arguments only, nothing was imported or called (wire-format 3.5). It
+ * has the shape of a `RemoteError`, which is not named here, as its file shows errors with the repr that shows this.
+ */
+export class PickledError {
   readonly type: string
   readonly module: string | undefined
   readonly args: readonly unknown[]

@@ -87,6 +87,11 @@ describe('YAML as PyYAML has it', () => {
     expect(() => decodeYaml(`${'['.repeat(1500)}${']'.repeat(1500)}`)).toThrow(DecodeError)
   })
 
+  it('bounds nesting through aliases', () => {
+    const lines = Array.from({ length: 300 }, (_, index) => `- &a${index + 1} [*a${index}]`)
+    expect(() => decodeYaml(['- &a0 x', ...lines].join('\n'))).toThrow(/through aliases/)
+  })
+
   it('refuses to write what safe_dump refuses', () => {
     for (const value of [decimal('1'), uuid('6ba7b8109dad41d180b400c04fd430c8'), time('03:04'), () => 1]) {
       expect(() => encodeYaml(value)).toThrow(EncodeError)

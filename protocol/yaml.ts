@@ -105,6 +105,8 @@ function children(token: object): object[] {
 interface Built {
   readonly value: unknown
   readonly size: number
+  /** Levels below: aliases to aliases could nest without end. */
+  readonly height: number
 }
 
 class YamlBuilder {
@@ -126,10 +128,13 @@ class YamlBuilder {
 
   #build(node: unknown, depth: number): Built {
     if (depth > YAML_DEPTH) throw new DecodeError(`The YAML is nested deeper than ${YAML_DEPTH} levels`)
-    if (node === null || node === undefined) return { value: null, size: 1 }
+    if (node === null || node === undefined) return { value: null, size: 1, height: 0 }
     if (isAlias(node)) {
       const known = this.#anchors.get(node.source)
-      if (known !== undefined) return known
+      if (known !== undefined) {
+        if (depth + known.height <= YAML_DEPTH) return known
+        throw new DecodeError(`The YAML is nested deeper than ${YAML_DEPTH} levels, through aliases`)
+      }
       throw new DecodeError(`The YAML alias ${node.source.slice(0, 60)} is unknown, or inside its own value`)
     }
     const anchor = isScalar(node) || isMap(node) || isSeq(node) ? node.anchor : undefined
@@ -147,14 +152,14 @@ class YamlBuilder {
       const text = typeof node.value === 'string' ? node.value : (node.source ?? '')
       const tag = kindOf(node.tag)
       const kind = tag ?? (node.type === Scalar.PLAIN || node.type === undefined ? implicitKind(text) : 'str')
-      return { value: scalarValue(kind, text, this.#isExact), size: 1 }
+      return { value: scalarValue(kind, text, this.#isExact), size: 1, height: 0 }
     }
     if (isSeq(node)) {
       const kind = kindOf(node.tag) ?? 'seq'
       if (kind === 'omap' || kind === 'pairs') return this.#pairs(node.items, kind, depth)
       if (kind !== 'seq') throw unknownTag(kind)
       const items = node.items.map((item) => this.#build(item, depth + 1))
-      return { value: items.map((item) => item.value), size: total(items) }
+      return { value: items.map((item) => item.value), ...extent(items) }
     }
     if (isMap(node)) return this.#map(node, kindOf(node.tag) ?? 'map', depth)
     throw new DecodeError('The YAML has a node that is neither scalar, sequence nor mapping')
@@ -166,9 +171,9 @@ class YamlBuilder {
       const only = isMap(node) && node.items.length === 1 ? node.items[0] : undefined
       if (only === undefined) throw new DecodeError(`A YAML !!${kind} needs mappings of one item`)
       const [key, value] = [this.#build(only.key, depth + 1), this.#build(only.value, depth + 1)]
-      all.push({ value: Tuple.from([key.value, value.value]), size: key.size + value.size })
+      all.push({ value: Tuple.from([key.value, value.value]), ...extent([key, value]) })
     }
-    return { value: all.map((pair) => pair.value), size: total(all) }
+    return { value: all.map((pair) => pair.value), ...extent(all) }
   }
 
   #map(node: YAMLMap, kind: string, depth: number): Built {
@@ -190,17 +195,23 @@ class YamlBuilder {
       if (isContainer(key.value)) throw new DecodeError('The YAML has a container as a key')
       entries.set(key.value, value.value)
     }
-    if (kind === 'set') return { value: new Set(entries.keys()), size: total(sizes) }
+    if (kind === 'set') return { value: new Set(entries.keys()), ...extent(sizes) }
     // Merged members come first, and what is written in the mapping itself wins.
     const all = new Map([...merged.toReversed(), ...entries])
     const isText = [...all.keys()].every((key) => typeof key === 'string')
     // fromEntries defines members, so that __proto__ is data.
-    return { value: isText ? Object.fromEntries(all as Map<string, unknown>) : all, size: total(sizes) }
+    return { value: isText ? Object.fromEntries(all as Map<string, unknown>) : all, ...extent(sizes) }
   }
 }
 
-function total(items: readonly Built[]): number {
-  return items.reduce((sum, item) => sum + item.size, 1)
+function extent(items: readonly Built[]): { readonly size: number; readonly height: number } {
+  let size = 1
+  let height = 0
+  for (const item of items) {
+    size += item.size
+    if (item.height >= height) height = item.height + 1
+  }
+  return { size, height }
 }
 
 /** The last part of a standard tag; `undefined` for none and for `!`. Throws `DecodeError` for any other. */
