@@ -8,9 +8,8 @@
  */
 import type { Envelope } from './envelope.js'
 import { DecodeError } from './errors.js'
-import { asMapping, own } from './mapping.js'
+import { asMapping, describe, own } from './mapping.js'
 import type { Codec } from './serializers.js'
-import { describe } from './task-body.js'
 import { type BodyPolicy, openEnvelope } from './task-message.js'
 import { Float } from './values.js'
 

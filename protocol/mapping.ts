@@ -27,3 +27,12 @@ export function asMapping(value: unknown): Readonly<Record<string, unknown>> | u
 export function own(mapping: Readonly<Record<string, unknown>>, key: string): unknown {
   return Object.hasOwn(mapping, key) ? mapping[key] : undefined
 }
+
+/** A short name of what a value is, for error messages; never its content, which may be secret. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return 'null'
+  if (Array.isArray(value)) return `a list of ${value.length}`
+  if (typeof value === 'string') return 'text'
+  if (value instanceof Uint8Array) return 'bytes'
+  return asMapping(value) === undefined ? `a ${typeof value}` : 'a mapping'
+}

@@ -8,9 +8,8 @@
  * lost for it.
  */
 import { DecodeError } from './errors.js'
-import { asMapping, own } from './mapping.js'
+import { asMapping, describe, own } from './mapping.js'
 import { pyRepr } from './python-repr.js'
-import { describe } from './task-body.js'
 
 /** An error in Celery's stored shape, so that it survives threads, processes and languages (wire-format 8.3). */
 export interface RemoteError {

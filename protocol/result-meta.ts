@@ -8,25 +8,13 @@
  * Rule 3: every version's meta is read: without children, date_done, group or parent; naive and aware dates alike.
  */
 import { DecodeError, ProtocolError } from './errors.js'
-import { asMapping, own } from './mapping.js'
+import { asMapping, describe, own } from './mapping.js'
 import { decodeRemoteError, encodeRemoteError, isRemoteError } from './remote-error.js'
 import type { Codec } from './serializers.js'
-import { describe } from './task-body.js'
-import { EXCEPTION_STATES, READY_STATES } from './task-state.js'
+import { EXCEPTION_STATES, READY_STATES, type TaskState } from './task-state.js'
 import { DateTime, dateToIso } from './values.js'
 
-/** State names of `celery/states.py`; custom ones are any other string. */
-export type TaskState =
-  | 'PENDING'
-  | 'RECEIVED'
-  | 'STARTED'
-  | 'SUCCESS'
-  | 'FAILURE'
-  | 'RETRY'
-  | 'REVOKED'
-  | 'REJECTED'
-  | 'IGNORED'
-  | (string & {})
+export type { TaskState } from './task-state.js'
 
 /** What a result store keeps for one task, in our spelling (wire-format 8.2). */
 export interface ResultMeta {

@@ -1,6 +1,6 @@
 /** The `as_tuple` form of results and groups (`celery/result.py`, wire-format 8.2, surface RES-018). */
 import { DecodeError } from './errors.js'
-import { describe } from './task-body.js'
+import { describe } from './mapping.js'
 
 /** A result, or a group of results, with where it came from. */
 export interface ResultTree {

@@ -7,8 +7,7 @@
  * Rule 3: map, starmap and chunks have no `subtask_type`: they are plain tasks of those names.
  */
 import { InvalidTaskError } from './errors.js'
-import { asMapping, own } from './mapping.js'
-import { describe } from './task-body.js'
+import { asMapping, describe, own } from './mapping.js'
 
 /** A signature as a plain record with Celery's wire names (wire-format 2.1); `canvas/` gives it shape. */
 export type SignatureData = Readonly<Record<string, unknown>>

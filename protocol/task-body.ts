@@ -7,9 +7,9 @@
  * with a TypeError that its caller can see, so `argsError` says which.
  */
 import { InvalidTaskError } from './errors.js'
-import { asMapping, own } from './mapping.js'
+import { asMapping, describe, own } from './mapping.js'
 import type { SignatureData } from './signature-data.js'
-import type { TaskBody } from './task-message.js'
+import type { TaskBody } from './task.js'
 
 /** A body without arguments and without anything to do afterwards. */
 export const EMPTY_BODY: TaskBody = {
@@ -144,13 +144,4 @@ function isTruthy(value: unknown): boolean {
   if (Array.isArray(value)) return value.length > 0
   const mapping = asMapping(value)
   return mapping === undefined || Object.keys(mapping).length > 0
-}
-
-/** A short name of what a value is, for error messages; never its content, which may be secret. */
-export function describe(value: unknown): string {
-  if (value === null || value === undefined) return 'null'
-  if (Array.isArray(value)) return `a list of ${value.length}`
-  if (typeof value === 'string') return 'text'
-  if (value instanceof Uint8Array) return 'bytes'
-  return asMapping(value) === undefined ? `a ${typeof value}` : 'a mapping'
 }

@@ -9,9 +9,8 @@ import { customHeaders } from './custom-headers.js'
 import type { Envelope } from './envelope.js'
 import { InvalidTaskError, ProtocolError } from './errors.js'
 import { parseIsoDateTime } from './iso-time.js'
-import { asMapping, own } from './mapping.js'
-import { describe } from './task-body.js'
-import type { TaskMessage } from './task-message.js'
+import { asMapping, describe, own } from './mapping.js'
+import type { TaskMessage } from './task.js'
 import { DateTime, dateToIso } from './values.js'
 
 /** What the headers do not say. */

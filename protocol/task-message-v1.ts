@@ -5,11 +5,10 @@
  */
 import type { Envelope } from './envelope.js'
 import { InvalidTaskError } from './errors.js'
-import { asMapping, own } from './mapping.js'
+import { asMapping, describe, own } from './mapping.js'
 import { saferepr } from './python-repr.js'
-import { describe } from './task-body.js'
+import type { TaskBody, TaskFields, TaskMessage } from './task.js'
 import { messageFromHeaders } from './task-headers.js'
-import type { TaskBody, TaskFields, TaskMessage } from './task-message.js'
 
 /**
  * The body of a protocol 1 message in Celery's key order. There is no chain field: the next step has to be a `link` of

@@ -1,5 +1,17 @@
 /** Task states, their sets and their order of strength (`celery/states.py`, surface RES-001 to RES-003). */
-import type { TaskState } from './result-meta.js'
+
+/** State names of `celery/states.py`; custom ones are any other string. */
+export type TaskState =
+  | 'PENDING'
+  | 'RECEIVED'
+  | 'STARTED'
+  | 'SUCCESS'
+  | 'FAILURE'
+  | 'RETRY'
+  | 'REVOKED'
+  | 'REJECTED'
+  | 'IGNORED'
+  | (string & {})
 
 /** States that end a task: a caller that waits stops waiting. */
 export const READY_STATES: ReadonlySet<TaskState> = new Set(['SUCCESS', 'FAILURE', 'REVOKED'])

@@ -11,9 +11,8 @@ import type { Envelope } from './envelope.js'
 import { DecodeError, EncodeError } from './errors.js'
 import { decodeJson, encodeJson } from './json.js'
 import type { CustomType } from './json-types.js'
-import { asMapping, own } from './mapping.js'
+import { asMapping, describe, own } from './mapping.js'
 import { propertiesFromWire, propertiesToWire } from './message-properties.js'
-import { describe } from './task-body.js'
 
 /** How a message travels: as published, not the queue it ended in. */
 export interface VirtualDelivery {
