@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type Codec, createCodec } from '../protocol/index.js'
+import { type Broker, FilesystemBroker, type Place } from './brokers.js'
 
 const root = resolve(import.meta.dirname, '..')
 const appFolder = join(root, 'python-fixtures', 'app')
@@ -36,18 +37,20 @@ export interface PythonOutcome {
 /** One Django shop: its folders, and the processes started on them. */
 export class Shop {
   readonly folder: string
-  readonly brokerUrl: string
-  readonly resultBackend: string
+  readonly place: Place
   readonly python: string
   private readonly settings: Record<string, unknown>
   private readonly children = new Set<ChildProcess>()
   private drive: Driver | undefined
 
-  /** `settings` are Django settings with CELERY_ names, as a project would have them. */
-  constructor(settings: Record<string, unknown> = {}) {
+  /**
+   * `settings` are Django settings with CELERY_ names, as a project would have them. `broker` stays the caller's to
+   * close; without one, messages and results are files in the folder of the shop.
+   */
+  constructor(options: { settings?: Record<string, unknown>; broker?: Broker } = {}) {
+    const { settings = {}, broker = new FilesystemBroker() } = options
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-shop-'))
-    this.brokerUrl = `filesystem://${this.folder}/broker`
-    this.resultBackend = `file://${this.folder}/results`
+    this.place = broker.place(this.folder)
     this.python = pythonPath()
     this.settings = settings
     execFileSync(this.python, ['manage.py', 'migrate', '-v0'], {
@@ -62,6 +65,10 @@ export class Shop {
     return {
       ...env,
       SHOP_VAR: this.folder,
+      // The folder broker has no URL with a path in kombu; its folders are options.
+      SHOP_BROKER_URL: this.place.brokerUrl.replace(/^filesystem:.*/, 'filesystem://'),
+      SHOP_BROKER_OPTIONS: JSON.stringify(this.place.brokerOptions),
+      SHOP_RESULT_BACKEND: this.place.resultBackend,
       SHOP_SETTINGS: JSON.stringify(this.settings),
       C_FORCE_ROOT: '1',
       PYTHONUNBUFFERED: '1',

@@ -1,5 +1,5 @@
 /** The TypeScript side of the interop tests: an app on the shop's folders, and the tasks that Python sends to. */
-import { Celery, type AppOptions, Ignore, Reject } from '../src/index.js'
+import { type AppOptions, Celery, Ignore, Reject } from '../src/index.js'
 import type { Shop } from './harness.js'
 
 /** Everything a message may come in. */
@@ -8,8 +8,9 @@ export const everyContent = ['json', 'yaml', 'msgpack', 'pickle']
 /** An app on the same broker and results as `shop`. */
 export function nodeApp(shop: Shop, settings: AppOptions = {}): Celery {
   return new Celery('shop', {
-    brokerUrl: shop.brokerUrl,
-    resultBackend: shop.resultBackend,
+    brokerUrl: shop.place.brokerUrl,
+    brokerTransportOptions: shop.place.brokerOptions,
+    resultBackend: shop.place.resultBackend,
     acceptContent: everyContent,
     resultExtended: true,
     taskTrackStarted: true,

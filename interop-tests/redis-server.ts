@@ -47,6 +47,9 @@ export interface TestCertificates {
   readonly key: string
 }
 
+/** `replyMapping` would choose the types of answers. */
+type PlainOptions = Omit<RedisOptions, 'replyMapping'>
+
 const startBoundMs = 15_000
 
 /** One running server. */
@@ -156,16 +159,17 @@ export class RedisServer {
   }
 
   /** A client of this server with all rights, closed with the server. */
-  client(options: RedisOptions = {}): Redis {
+  client(options: PlainOptions = {}): Redis {
     const { user, requirepass } = this.options
-    const client = new Redis({
+    const all: PlainOptions = {
       host: '127.0.0.1',
       port: this.port,
       ...(user ? { username: user.name, password: user.password } : {}),
       ...(requirepass ? { password: requirepass } : {}),
-      ...(this.certificates ? { tls: tlsOptions(this.certificates) } : {}),
+      ...(this.certificates ? { tls: clientTls(this.certificates) } : {}),
       ...options,
-    })
+    }
+    const client = new Redis(all)
     // Tests that stop the server expect lost connections; commands report them by themselves.
     client.on('error', () => {})
     this.clients.add(client)
@@ -383,7 +387,7 @@ export function makeCertificates(folder: string): TestCertificates {
   return files
 }
 
-function tlsOptions({ ca, cert, key }: TestCertificates): NonNullable<RedisOptions['tls']> {
+function clientTls({ ca, cert, key }: TestCertificates): { ca: Buffer; cert: Buffer; key: Buffer } {
   return { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) }
 }
 

@@ -1,0 +1,4 @@
+import { redisKind } from './brokers.js'
+import { describePythonToNode } from './python-to-node.suite.js'
+
+describePythonToNode(redisKind)
