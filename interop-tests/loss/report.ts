@@ -1,0 +1,90 @@
+import type { Amounts, Scenario } from './scenarios.js'
+import { type BrokerName, type Side, Trial } from './trial.js'
+import type { Verdict } from './verdict.js'
+
+/** What one trial came to. */
+export interface Outcome {
+  readonly scenario: string
+  readonly side: Side
+  readonly broker: BrokerName
+  readonly seed: number
+  readonly rounds: number
+  readonly seconds: number
+  readonly verdict: Verdict
+  /** Messages left in the broker when all was quiet. */
+  readonly leftover: number
+  /** The oracle's file, kept when something was wrong. */
+  readonly oracle?: string
+  /** What the workers printed last, when something was wrong. */
+  readonly printed?: string
+}
+
+/** Runs one scenario from start to verdict. */
+export async function runScenario(options: {
+  scenario: Scenario
+  side: Side
+  broker: BrokerName
+  seed: number
+  amounts: Amounts
+  visibilitySeconds: number
+}): Promise<Outcome> {
+  const { scenario, side, broker, seed, amounts, visibilitySeconds } = options
+  const started = performance.now()
+  const trial = await Trial.start({ side, broker, seed, visibilitySeconds })
+  let isClean = false
+  try {
+    await scenario.run(trial, amounts)
+    // Celery looks for abandoned messages every 10 s; a message may be abandoned twice.
+    await trial.settle((visibilitySeconds * 2 + 25) * 1000)
+    const verdict = trial.verdict()
+    const leftover = await trial.leftover()
+    isClean = isKept(verdict) && leftover === 0
+    return {
+      scenario: scenario.name,
+      side,
+      broker,
+      seed,
+      rounds: amounts.rounds,
+      seconds: Math.round((performance.now() - started) / 100) / 10,
+      verdict,
+      leftover,
+      ...(isClean ? {} : { oracle: trial.oracle.path, printed: trial.printed }),
+    }
+  } finally {
+    await trial.close(!isClean)
+  }
+}
+
+/** Whether the promise was kept: nothing lost, nothing run twice without reason, nothing out of nowhere. */
+export function isKept({ lost, duplicates, ghosts }: Verdict): boolean {
+  return lost.length === 0 && duplicates.length === 0 && ghosts.length === 0
+}
+
+const columns: readonly (readonly [
+  title: string,
+  width: number,
+  of: (outcome: Outcome) => string | number,
+])[] = [
+  ['scenario', 24, (o) => o.scenario],
+  ['worker', 10, (o) => o.side],
+  ['broker', 11, (o) => o.broker],
+  ['rounds', 7, (o) => o.rounds],
+  ['sent', 7, (o) => o.verdict.sent],
+  ['refused', 8, (o) => o.verdict.refused],
+  ['lost', 6, (o) => o.verdict.lost.length],
+  ['twice', 6, (o) => o.verdict.duplicates.length],
+  ['ghosts', 7, (o) => o.verdict.ghosts.length],
+  ['died', 6, (o) => o.verdict.afterDeath],
+  ['away', 6, (o) => o.verdict.afterAbsence],
+  ['left', 6, (o) => o.leftover],
+  ['seconds', 8, (o) => o.seconds],
+  ['seed', 11, (o) => o.seed],
+]
+
+/** The heading of the table. */
+export const heading = columns.map(([title, width]) => title.padEnd(width)).join('')
+
+/** One line of the table. */
+export function row(outcome: Outcome): string {
+  return columns.map(([, width, of]) => String(of(outcome)).padEnd(width)).join('')
+}

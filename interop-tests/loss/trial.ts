@@ -1,0 +1,315 @@
+/** One trial: a broker, workers that are disturbed, a publisher, and the oracle that saw it all. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { Celery } from '../../src/index.js'
+import { type Broker, FilesystemBroker, type Place, RedisBroker } from '../brokers.js'
+import { pythonPath } from '../harness.js'
+import { Oracle } from './oracle.js'
+import { TcpProxy } from './proxy.js'
+import { SeededRandom } from './seeded-random.js'
+import { judge, type Verdict } from './verdict.js'
+
+const root = resolve(import.meta.dirname, '..', '..')
+const queue = 'loss'
+
+/** Whose worker is on trial. */
+export type Side = 'celeriac' | 'celery'
+/** Which broker it is on trial with. */
+export type BrokerName = 'redis' | 'filesystem'
+
+/** A worker process. */
+export class TrialWorker {
+  /** Of this one process. */
+  readonly name: string
+  readonly child: ChildProcess
+  /** Resolves when the process has ended. */
+  readonly gone: Promise<unknown>
+  private readonly oracle: Oracle
+
+  constructor(name: string, child: ChildProcess, oracle: Oracle) {
+    this.name = name
+    this.child = child
+    this.oracle = oracle
+    this.gone = once(child, 'exit')
+  }
+
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null
+  }
+
+  /** Sends a signal to the main process, or with `all` to its whole group, as a container's end does. */
+  signal(signal: NodeJS.Signals, all = false): void {
+    if (!this.isRunning || this.child.pid === undefined) return
+    try {
+      process.kill(all ? -this.child.pid : this.child.pid, signal)
+    } catch {
+      // It ended in this moment.
+    }
+  }
+
+  /** SIGKILL to all its processes; resolves when they are gone and the oracle knows. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL', true)
+    await this.ended(true)
+  }
+
+  /** SIGTERM, and SIGKILL after `graceMs`. */
+  async terminate(graceMs: number): Promise<void> {
+    this.signal('SIGTERM')
+    let sudden = false
+    const late = setTimeout(() => {
+      sudden = true
+      this.signal('SIGKILL', true)
+    }, graceMs)
+    await this.gone
+    clearTimeout(late)
+    await this.ended(sudden)
+  }
+
+  /** Tells the oracle that the process has ended. */
+  async ended(sudden: boolean): Promise<void> {
+    await this.gone
+    // Children of a pool do not outlive it.
+    try {
+      process.kill(-(this.child.pid ?? 0), 'SIGKILL')
+    } catch {
+      // None was left.
+    }
+    this.oracle.record('gone', { who: this.name, sudden })
+  }
+}
+
+/** See the file. */
+export class Trial {
+  readonly random: SeededRandom
+  readonly oracle: Oracle
+  readonly broker: Broker
+  readonly visibilitySeconds: number
+  /** In front of Redis; workers started with `proxied` go through it. */
+  readonly proxy: TcpProxy | undefined
+  private readonly side: Side
+  private readonly folder: string
+  private readonly place: Place
+  private readonly publisher: Celery
+  private readonly workers: TrialWorker[] = []
+  private log = ''
+
+  private constructor(
+    side: Side,
+    seed: number,
+    visibilitySeconds: number,
+    broker: Broker,
+    proxy: TcpProxy | undefined,
+  ) {
+    this.side = side
+    this.random = new SeededRandom(seed)
+    this.visibilitySeconds = visibilitySeconds
+    this.broker = broker
+    this.proxy = proxy
+    this.folder = mkdtempSync(join(tmpdir(), 'celeriac-loss-'))
+    this.place = broker.place(this.folder)
+    this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
+    this.publisher = new Celery('loss', {
+      brokerUrl: this.place.brokerUrl,
+      brokerTransportOptions: { ...this.place.brokerOptions },
+      taskDefaultQueue: queue,
+      taskIgnoreResult: true,
+    })
+  }
+
+  static async start(options: {
+    side: Side
+    broker: BrokerName
+    seed: number
+    visibilitySeconds: number
+  }): Promise<Trial> {
+    const { side, seed, visibilitySeconds } = options
+    if (options.broker === 'filesystem') {
+      return new Trial(side, seed, visibilitySeconds, new FilesystemBroker(), undefined)
+    }
+    const broker = await RedisBroker.start({ visibility_timeout: visibilitySeconds }, { appendonly: true })
+    return new Trial(side, seed, visibilitySeconds, broker, await TcpProxy.start(broker.server.port))
+  }
+
+  /** The Redis of this trial; throws over another broker. */
+  get redis(): RedisBroker {
+    if (this.broker instanceof RedisBroker) return this.broker
+    throw new Error(`this scenario needs Redis, not ${this.broker.name}`)
+  }
+
+  /** The proxy in front of Redis; throws over another broker. */
+  get link(): TcpProxy {
+    if (this.proxy) return this.proxy
+    throw new Error(`this scenario needs a broker with connections, not ${this.broker.name}`)
+  }
+
+  /** Starts a worker of the side on trial (or `side`) and resolves when it is ready. */
+  async worker(
+    options: { concurrency?: number; proxied?: boolean; side?: Side; pool?: 'prefork' | 'solo' } = {},
+  ): Promise<TrialWorker> {
+    const { concurrency = 4, proxied = false, side = this.side, pool = 'prefork' } = options
+    const name = `${side}-${this.workers.length}`
+    const { brokerUrl, brokerOptions } = this.place
+    const url = proxied ? brokerUrl.replace(/:\d+(?=\/\d+$)/, `:${this.link.port}`) : brokerUrl
+    const shared = ['worker', '-Q', queue, '-c', String(concurrency), '-n', `${name}@test`, '-l', 'WARNING']
+    const [command, args, cwd] =
+      side === 'celeriac'
+        ? ([
+            process.execPath,
+            [join(root, 'dist/src/cli/main.js'), '-A', join(import.meta.dirname, 'loss-app.ts'), ...shared],
+            root,
+          ] as const)
+        : ([
+            pythonPath(),
+            ['-m', 'celery', '-A', 'loss_app', ...shared, '-P', pool, '--without-gossip', '--without-mingle'],
+            import.meta.dirname,
+          ] as const)
+    const child = spawn(command, args, {
+      cwd,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...Object.fromEntries(
+          Object.entries(process.env).filter(([key]) => !/^(CELERY_|VITEST|NODE_OPTIONS)/.test(key)),
+        ),
+        LOSS_BROKER_URL: side === 'celery' ? url.replace(/^filesystem:.*/, 'filesystem://') : url,
+        LOSS_BROKER_OPTIONS: JSON.stringify(brokerOptions),
+        LOSS_ORACLE: this.oracle.path,
+        LOSS_WORKER: name,
+        C_FORCE_ROOT: '1',
+        PYTHONDONTWRITEBYTECODE: '1',
+        PYTHONUNBUFFERED: '1',
+      },
+    })
+    const collect = (chunk: Buffer): void => {
+      this.log = (this.log + chunk.toString()).slice(-20_000)
+    }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    const worker = new TrialWorker(name, child, this.oracle)
+    this.workers.push(worker)
+    let seen = 0
+    const isReady = await this.oracle.until((facts) => {
+      if (!worker.isRunning) return true
+      for (; seen < facts.length; seen++) {
+        if (facts[seen]?.what === 'ready' && facts[seen]?.who === name) return true
+      }
+      return false
+    }, 60_000)
+    if (!isReady || !worker.isRunning)
+      throw new Error(`the worker ${name} did not get ready; it printed:\n${this.log}`)
+    return worker
+  }
+
+  /** Publishes one task that takes `seconds`; never throws: a refused publish is a fact. */
+  async publish(seconds: number, options: { blocking?: boolean; countdown?: number } = {}): Promise<string> {
+    const { blocking = false, countdown } = options
+    const id = randomUUID()
+    this.oracle.record('sending', { id })
+    try {
+      await this.publisher.sendTask('loss.work', {
+        taskId: id,
+        args: [seconds, blocking],
+        queue,
+        ...(countdown === undefined ? {} : { countdown }),
+      })
+      this.oracle.record('sent', { id })
+    } catch {
+      this.oracle.record('refused', { id })
+    }
+    return id
+  }
+
+  /** Publishes until `signal` aborts: a task every 10 to 40 ms, or so many that always `backlog` wait. */
+  async load(signal: AbortSignal, options: { seconds: number; backlog?: number }): Promise<void> {
+    const { seconds, backlog } = options
+    while (!signal.aborted) {
+      if (backlog === undefined) {
+        await this.publish(this.random.between(0, seconds))
+        await this.pause(this.random.between(10, 40))
+      } else {
+        const missing = backlog - this.oracle.pending()
+        for (let i = 0; i < missing; i++) await this.publish(this.random.between(0, seconds))
+        await this.pause(20)
+      }
+    }
+  }
+
+  /** Tells the oracle that a worker cannot keep its lease while `work` goes on. */
+  async absence(worker: TrialWorker, work: () => Promise<void>): Promise<void> {
+    this.oracle.record('away', { who: worker.name })
+    try {
+      await work()
+    } finally {
+      this.oracle.record('back', { who: worker.name })
+    }
+  }
+
+  pause(ms: number): Promise<void> {
+    return new Promise((done) => setTimeout(done, ms))
+  }
+
+  /**
+   * Waits until every task whose publish returned has come to its end and the broker holds nothing; gives up when
+   * nothing at all has happened for `quietMs`. Keep a worker running.
+   */
+  async settle(quietMs: number): Promise<void> {
+    let facts = -1
+    let since = performance.now()
+    for (;;) {
+      const pending = this.oracle.pending()
+      if (pending === 0 && (await this.leftover()) === 0) return
+      if (this.oracle.facts.length !== facts) {
+        facts = this.oracle.facts.length
+        since = performance.now()
+      }
+      if (performance.now() - since > quietMs) return
+      await this.pause(100)
+    }
+  }
+
+  /** Messages that are still in the broker, waiting or unacknowledged. */
+  async leftover(): Promise<number> {
+    if (this.broker instanceof RedisBroker) {
+      const client = this.broker.server.client()
+      try {
+        const waiting = await client.keys(`${queue}*`)
+        const lengths = await Promise.all(
+          waiting.map(async (key) => ((await client.type(key)) === 'list' ? client.llen(key) : 0)),
+        )
+        return lengths.reduce((sum, length) => sum + length, 0) + (await client.hlen('unacked'))
+      } finally {
+        client.disconnect()
+      }
+    }
+    const names = readdirSync(join(this.folder, 'broker'), { recursive: true }).map(String)
+    return names.filter((name) => name.endsWith('.msg') && !name.startsWith('processed')).length
+  }
+
+  verdict(): Verdict {
+    return judge(this.oracle.read())
+  }
+
+  /** The last lines that the workers printed. */
+  get printed(): string {
+    return this.log
+  }
+
+  /** Ends all that was started. `keepFolder` leaves the oracle's file and returns its path. */
+  async close(keepFolder = false): Promise<string> {
+    for (const worker of this.workers) {
+      worker.signal('SIGKILL', true)
+      if (worker.isRunning) await worker.gone
+    }
+    await this.publisher.close()
+    await this.proxy?.close()
+    await this.broker.close()
+    this.oracle.close()
+    if (!keepFolder) rmSync(this.folder, { recursive: true, force: true })
+    return this.oracle.path
+  }
+}
