@@ -23,6 +23,7 @@ const rows = []
 
 ensureInstalled()
 mkdirSync(cache, { recursive: true })
+spawnSync('bash', [join(root, 'scripts', 'servers.sh')], { cwd: root, stdio: 'inherit' })
 
 function step(name, work) {
   const started = Date.now()
