@@ -1,5 +1,5 @@
 /** The brokers that the interop suites run over: what each is called, how it is started, what it can. */
-import { noRedis, RedisServer, type RedisServerOptions } from './redis-server.js'
+import { noRedis, RedisSentinels, RedisServer, type RedisServerOptions } from './redis-server.js'
 
 /** Where one shop has its messages and results, for both languages. */
 export interface Place {
@@ -7,6 +7,8 @@ export interface Place {
   readonly resultBackend: string
   /** `broker_transport_options` of both sides. */
   readonly brokerOptions: Readonly<Record<string, unknown>>
+  /** `result_backend_transport_options` of both sides. */
+  readonly resultOptions?: Readonly<Record<string, unknown>>
 }
 
 /** A broker that is running. */
@@ -69,33 +71,71 @@ export class RedisBroker implements Broker {
   readonly name = 'redis'
   readonly ordersPriorities = true
   readonly server: RedisServer
-  private readonly options: Readonly<Record<string, unknown>>
+  private readonly options: RedisBrokerOptions
 
-  constructor(server: RedisServer, options: Readonly<Record<string, unknown>> = {}) {
+  constructor(server: RedisServer, options: RedisBrokerOptions = {}) {
     this.server = server
     this.options = options
   }
 
   static async start(
-    options: Readonly<Record<string, unknown>> = {},
+    options: RedisBrokerOptions = {},
     server: RedisServerOptions = {},
   ): Promise<RedisBroker> {
     return new RedisBroker(await RedisServer.start(server), options)
   }
 
   place(): Place {
-    const { url, certificates } = this.server
-    const full = certificates
-      ? `${url}?ssl_cert_reqs=required&ssl_ca_certs=${encodeURIComponent(certificates.ca)}`
-      : url
+    const { url, socketUrl, certificates } = this.server
+    const { broker = {}, results = {} } = this.options
+    const query = certificates
+      ? `?ssl_cert_reqs=required&ssl_ca_certs=${encodeURIComponent(certificates.ca)}`
+      : ''
     return {
-      brokerUrl: full,
-      resultBackend: full,
-      brokerOptions: { visibility_timeout: 3600, ...this.options },
+      brokerUrl: socketUrl ?? url + query,
+      // Celery names the socket without the transport.
+      resultBackend: socketUrl?.replace('redis+', '') ?? url + query,
+      brokerOptions: { visibility_timeout: 3600, ...broker },
+      resultOptions: results,
     }
   }
 
   close(): Promise<void> {
     return this.server.close()
   }
+}
+
+/** A master with a replica and three sentinels, for messages and results. */
+export class SentinelBroker implements Broker {
+  readonly name = 'sentinel'
+  readonly ordersPriorities = true
+  readonly set: RedisSentinels
+
+  constructor(set: RedisSentinels) {
+    this.set = set
+  }
+
+  static async start(): Promise<SentinelBroker> {
+    return new SentinelBroker(await RedisSentinels.start())
+  }
+
+  place(): Place {
+    const options = { master_name: this.set.masterName }
+    return {
+      brokerUrl: this.set.url,
+      resultBackend: this.set.url,
+      brokerOptions: options,
+      resultOptions: options,
+    }
+  }
+
+  close(): Promise<void> {
+    return this.set.close()
+  }
+}
+
+/** Transport options by kombu's and Celery's names. */
+export interface RedisBrokerOptions {
+  readonly broker?: Readonly<Record<string, unknown>>
+  readonly results?: Readonly<Record<string, unknown>>
 }

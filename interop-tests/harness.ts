@@ -52,7 +52,10 @@ export class Shop {
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-shop-'))
     this.place = broker.place(this.folder)
     this.python = pythonPath()
-    this.settings = settings
+    const { resultOptions } = this.place
+    this.settings = resultOptions
+      ? { CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS: resultOptions, ...settings }
+      : settings
     execFileSync(this.python, ['manage.py', 'migrate', '-v0'], {
       cwd: appFolder,
       env: this.env(),

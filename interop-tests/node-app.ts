@@ -11,6 +11,7 @@ export function nodeApp(shop: Shop, settings: AppOptions = {}): Celery {
     brokerUrl: shop.place.brokerUrl,
     brokerTransportOptions: shop.place.brokerOptions,
     resultBackend: shop.place.resultBackend,
+    ...(shop.place.resultOptions ? { resultBackendTransportOptions: shop.place.resultOptions } : {}),
     acceptContent: everyContent,
     resultExtended: true,
     taskTrackStarted: true,

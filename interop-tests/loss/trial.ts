@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Celery } from '../../src/index.js'
@@ -131,7 +131,10 @@ export class Trial {
     if (options.broker === 'filesystem') {
       return new Trial(side, seed, visibilitySeconds, new FilesystemBroker(), undefined)
     }
-    const broker = await RedisBroker.start({ visibility_timeout: visibilitySeconds }, { appendonly: true })
+    const broker = await RedisBroker.start(
+      { broker: { visibility_timeout: visibilitySeconds } },
+      { appendonly: true },
+    )
     return new Trial(side, seed, visibilitySeconds, broker, await TcpProxy.start(broker.server.port))
   }
 
@@ -262,7 +265,7 @@ export class Trial {
     let since = performance.now()
     for (;;) {
       const pending = this.oracle.pending()
-      if (pending === 0 && (await this.leftover()) === 0) return
+      if (pending === 0 && (await this.leftover()).length === 0) return
       if (this.oracle.facts.length !== facts) {
         facts = this.oracle.facts.length
         since = performance.now()
@@ -272,22 +275,25 @@ export class Trial {
     }
   }
 
-  /** Messages that are still in the broker, waiting or unacknowledged. */
-  async leftover(): Promise<number> {
+  /** Messages that are still in the broker, waiting or unacknowledged, as they stand there. */
+  async leftover(): Promise<readonly string[]> {
     if (this.broker instanceof RedisBroker) {
       const client = this.broker.server.client()
       try {
-        const waiting = await client.keys(`${queue}*`)
-        const lengths = await Promise.all(
-          waiting.map(async (key) => ((await client.type(key)) === 'list' ? client.llen(key) : 0)),
-        )
-        return lengths.reduce((sum, length) => sum + length, 0) + (await client.hlen('unacked'))
+        const found: string[] = await client.hvals('unacked')
+        for (const key of await client.keys(`${queue}*`)) {
+          if ((await client.type(key)) === 'list') found.push(...(await client.lrange(key, 0, -1)))
+        }
+        return found
       } finally {
         client.disconnect()
       }
     }
-    const names = readdirSync(join(this.folder, 'broker'), { recursive: true }).map(String)
-    return names.filter((name) => name.endsWith('.msg') && !name.startsWith('processed')).length
+    const folder = join(this.folder, 'broker')
+    return readdirSync(folder, { recursive: true })
+      .map(String)
+      .filter((name) => name.endsWith('.msg') && !name.startsWith('processed'))
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
   }
 
   verdict(): Verdict {

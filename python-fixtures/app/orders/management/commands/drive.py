@@ -7,6 +7,7 @@ import sys
 import celery.canvas
 from celery.result import AsyncResult
 from django.core.management.base import BaseCommand
+from kombu import Exchange
 from kombu.utils.json import dumps, loads
 from shop.celery import app
 
@@ -66,6 +67,13 @@ def _parents(result):
     while result.parent is not None:
         result = result.parent
         yield result.id
+
+
+def op_fanout(exchange, name, args):
+    """Sends a task to a declared fanout exchange."""
+    with app.producer_pool.acquire(block=True) as producer:
+        Exchange(exchange, type='fanout')(producer.channel).declare()
+        return {'id': app.send_task(name, args=args, exchange=exchange, routing_key='', producer=producer).id}
 
 
 def op_revoke(id, terminate=False):

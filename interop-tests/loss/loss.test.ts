@@ -1,0 +1,34 @@
+/** The short form of `npm run loss`: each scenario once, with a new seed that a failure shows. */
+import { describe, expect, it } from 'vitest'
+import { noRedis } from '../redis-server.js'
+import { runScenario } from './report.js'
+import { scenarios } from './scenarios.js'
+
+const nothingWrong = { lost: [], duplicates: [], ghosts: [] }
+
+for (const broker of ['redis', 'filesystem'] as const) {
+  const missing = broker === 'redis' ? noRedis : undefined
+  describe.skipIf(missing)(`a celeriac worker over ${broker} loses nothing`, () => {
+    for (const scenario of scenarios.filter(({ brokers }) => brokers.includes(broker))) {
+      it(`ACK-026 ACK-027 ${scenario.name}`, { timeout: 240_000 }, async () => {
+        const { verdict, leftover, seed, printed } = await runScenario({
+          scenario,
+          side: 'celeriac',
+          broker,
+          seed: Math.floor(Math.random() * 2 ** 32),
+          amounts: scenario.short,
+          visibilitySeconds: 2,
+        })
+        const { lost, duplicates, ghosts, sent } = verdict
+        expect(
+          { lost, duplicates, ghosts, leftover },
+          `seed ${seed}; the workers printed:\n${printed}`,
+        ).toEqual({
+          ...nothingWrong,
+          leftover: 0,
+        })
+        expect(sent).toBeGreaterThan(0)
+      })
+    }
+  })
+}
