@@ -30,16 +30,10 @@ describe('openTransport', () => {
   })
 
   it('says plainly which schemes of Celery this version does not serve, and hides the password', () => {
-    for (const url of [
-      'redis://:secret@h/0',
-      'amqp://u:secret@h//',
-      'sqs://',
-      'sqla+sqlite:///x',
-      'rediss://h',
-    ]) {
+    for (const url of ['redis+cluster://:secret@h/0', 'amqp://u:secret@h//', 'sqs://', 'sqla+sqlite:///x']) {
       expect(() => openTransport(url)).toThrow(UnknownSchemeError)
       expect(() => openTransport(url)).toThrow(
-        /this version of celeriac has no .*memory:\/\/ and filesystem:\/\//,
+        /this version of celeriac has no .*memory:\/\/, filesystem:\/\/, redis:\/\//,
       )
       expect(() => openTransport(url)).not.toThrow(/secret/)
     }

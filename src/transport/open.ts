@@ -6,12 +6,20 @@ import type { Transport } from './transport.js'
 const drivers: Readonly<Record<string, () => Promise<Transport>>> = {
   memory: async () => (await import('./memory-transport.js')).processMemoryTransport,
   filesystem: async () => (await import('./filesystem-transport.js')).createFilesystemTransport(),
+  redis: openRedisTransport,
+  rediss: openRedisTransport,
+  'redis+socket': openRedisTransport,
+  sentinel: openRedisTransport,
+}
+
+async function openRedisTransport(): Promise<Transport> {
+  return (await import('./redis-transport.js')).createRedisTransport()
 }
 
 /** Schemes of kombu 5.6 (`kombu/transport/__init__.py`) that this version does not serve. */
 const kombuSchemes: ReadonlySet<string> = new Set(
   (
-    'amqp amqps pyamqp librabbitmq redis rediss sentinel sqs sqla sqlalchemy mongodb zookeeper consul etcd pyro slmq ' +
+    'amqp amqps pyamqp librabbitmq redis sqs sqla sqlalchemy mongodb zookeeper consul etcd pyro slmq ' +
     'azurestoragequeues azureservicebus confluentkafka qpid gcpubsub'
   ).split(' '),
 )
@@ -29,7 +37,7 @@ export function openTransport(url: string): Transport {
   }
   const known = Object.keys(drivers)
     .map((name) => `${name}://`)
-    .join(' and ')
+    .join(', ')
   const why =
     scheme === undefined
       ? `the broker URL '${redactUrl(url)}' has no scheme`

@@ -218,13 +218,18 @@ export class RedisClient {
     }
   }
 
-  /** Calls `listener` with each pub/sub message: the channel, and the payload (a list for `__redis__:invalidate`). */
-  onMessage(listener: (channel: string, payload: Buffer | readonly Buffer[] | null) => void): void {
+  /**
+   * Calls `listener` with each pub/sub message: its channel, its payload (a list for `__redis__:invalidate`), and the
+   * pattern that matched.
+   */
+  onMessage(
+    listener: (channel: string, payload: Buffer | readonly Buffer[] | null, pattern?: string) => void,
+  ): void {
     this.#redis.on('messageBuffer', (channel: Buffer, payload: Buffer) =>
       listener(channel.toString(), payload),
     )
-    this.#redis.on('pmessageBuffer', (_pattern: string, channel: Buffer, payload: Buffer) =>
-      listener(channel.toString(), payload),
+    this.#redis.on('pmessageBuffer', (pattern: string | Buffer, channel: Buffer, payload: Buffer) =>
+      listener(channel.toString(), payload, pattern.toString()),
     )
   }
 

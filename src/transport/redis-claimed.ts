@@ -1,0 +1,32 @@
+import type { Envelope } from '../../protocol/envelope.js'
+import type { Claimed } from './queue-store.js'
+
+/** A message that this connection holds in `unacked`. */
+export class RedisClaimed implements Claimed {
+  readonly queue: string
+  readonly exchange: string
+  readonly routingKey: string
+  readonly tag: string
+  readonly envelope: Envelope
+  readonly redelivered: boolean
+  /** Proves that the entry in `unacked` is of this claim (redis-scripts.ts, rule 3). */
+  readonly mark: string
+  /** The list that it came from: its queue and priority step. */
+  readonly list: string
+
+  constructor(message: Claimed, mark: string, list: string) {
+    this.queue = message.queue
+    this.exchange = message.exchange
+    this.routingKey = message.routingKey
+    this.tag = message.tag
+    this.envelope = message.envelope
+    this.redelivered = message.redelivered
+    this.mark = mark
+    this.list = list
+  }
+}
+
+/** A fanout message: it exists in this process only. */
+export interface RedisLocalMessage extends Claimed {
+  readonly isLocal: true
+}

@@ -1,0 +1,156 @@
+/**
+ * Leases in kombu's terms: the score of a tag in `unacked_index` is when its holder was last known to live.
+ *
+ * Rule 1: what we hold gets a new score well within every third of `visibility_timeout`, so no Python process takes it
+ *         for abandoned (with its own `visibility_timeout`, which may be shorter than ours: set both the same).
+ * Rule 2: what nobody renewed for `visibility_timeout` goes back in front of its queues, by kombu's protocol: one
+ *         process at a time under `unacked_mutex`, newest first, `redelivered` in both places, priority step kept.
+ * Rule 3: nothing is dropped: what has no queue any more, or cannot be read, goes into a list of its own.
+ */
+import { matchingQueues } from '../../protocol/exchange-routing.js'
+import { decodeJson, encodeJson } from '../../protocol/json.js'
+import { asMapping } from '../../protocol/mapping.js'
+import type { Claimed, QueueStore, StoredBinding } from './queue-store.js'
+import type { RedisClient } from './redis-client.js'
+import { type RedisOptions, stepKey, stepOf, unreadableKey } from './redis-options.js'
+import {
+  abandonedScript,
+  forgetGhostScript,
+  renewScript,
+  restoreScript,
+  unlockScript,
+} from './redis-scripts.js'
+import type { Unreadable } from './transport.js'
+
+/** What the leases of one store need. */
+export interface RedisLeasesHost {
+  readonly client: RedisClient
+  readonly options: RedisOptions
+  readonly random: () => number
+  readonly newId: () => string
+  /** The part of the marks that names this connection. */
+  readonly owner: string
+  bindings(exchange: string): Promise<readonly StoredBinding[]>
+  onUnreadable(report: Unreadable): void
+}
+
+/** Most tags in one call. */
+const batchSize = 500
+
+/** Renews and restores for one connection. */
+export class RedisLeases implements NonNullable<QueueStore['leases']> {
+  /** A quarter of `visibility_timeout` or a little less, so that many workers do not look at once. */
+  readonly intervalMs: number
+  readonly #host: RedisLeasesHost
+
+  constructor(host: RedisLeasesHost) {
+    this.#host = host
+    this.intervalMs = (host.options.visibilityTimeoutMs / 4) * (0.8 + 0.2 * host.random())
+  }
+
+  async renew(claimed: readonly Claimed[]): Promise<void> {
+    const { client, options, owner } = this.#host
+    for (let at = 0; at < claimed.length; at += batchSize) {
+      const tags = claimed.slice(at, at + batchSize).map(({ tag }) => tag)
+      await client.script(renewScript, [options.unackedKey, options.indexKey], [owner, ...tags])
+    }
+  }
+
+  async restoreExpired(): Promise<number> {
+    const { client, options, newId } = this.#host
+    const token = newId()
+    const locked = await client.run('SET', options.mutexKey, token, 'PX', options.mutexExpireMs, 'NX')
+    if (locked !== 'OK') return 0
+    try {
+      const limits = [options.visibilityTimeoutMs / 1000, options.restoreLimit ?? -1]
+      const tags = (await client.script(abandonedScript, [options.indexKey], limits)) as Buffer[]
+      let restored = 0
+      for (let at = 0; at < tags.length; at += batchSize)
+        restored += await this.#restore(tags.slice(at, at + batchSize))
+      return restored
+    } finally {
+      await client.script(unlockScript, [options.mutexKey], [token])
+    }
+  }
+
+  /** In the given order: each goes in front of those before it. */
+  async #restore(tags: readonly Buffer[]): Promise<number> {
+    const { client, options } = this.#host
+    const values = (await client.runBytes('HMGET', options.unackedKey, ...tags)) as (Buffer | null)[]
+    const tables = new Map<string, readonly StoredBinding[]>()
+    const results: Promise<unknown>[] = []
+    for (const [at, tag] of tags.entries()) {
+      const value = values[at] ?? null
+      if (value === null) {
+        await client.script(forgetGhostScript, [options.indexKey, options.unackedKey], [tag])
+        continue
+      }
+      const { lists, text } = await this.#destination(value, tables)
+      const keys = [options.unackedKey, options.indexKey, ...lists]
+      const seconds = options.visibilityTimeoutMs / 1000
+      results.push(client.script(restoreScript, keys, [tag, value, seconds, text]))
+    }
+    return (await Promise.all(results)).filter((done) => done === 1).length
+  }
+
+  async #destination(
+    value: Buffer,
+    tables: Map<string, readonly StoredBinding[]>,
+  ): Promise<{ readonly lists: readonly string[]; readonly text: string | Buffer }> {
+    const { options } = this.#host
+    let routingKey = ''
+    try {
+      const [envelope, exchange, key] = parts(value)
+      routingKey = key
+      const text = encodeJson(redelivered(envelope))
+      const priority = asMapping(envelope['properties'])?.['priority']
+      const step = stepOf(options, Number(priority))
+      const queues = await this.#queues(exchange, routingKey, tables)
+      if (queues.length === 0)
+        throw new Error(`no queue is bound to exchange '${exchange}' with key '${routingKey}'`)
+      return { lists: queues.map((queue) => stepKey(options, queue, step)), text }
+    } catch (error) {
+      const keptAt = unreadableKey(options, routingKey)
+      this.#host.onUnreadable({ queue: routingKey, bytes: value, keptAt, error: error as Error })
+      return { lists: [keptAt], text: value }
+    }
+  }
+
+  /** As kombu's `_lookup`, but for exchanges of unknown type the stored pattern says what it takes for a topic. */
+  async #queues(
+    exchange: string,
+    routingKey: string,
+    tables: Map<string, readonly StoredBinding[]>,
+  ): Promise<readonly string[]> {
+    if (exchange === '') return routingKey === '' ? [] : [routingKey]
+    const rows = tables.get(exchange) ?? (await this.#host.bindings(exchange))
+    tables.set(exchange, rows)
+    const direct = matchingQueues('direct', rows, routingKey)
+    const patterned = rows.filter(({ pattern }) => pattern !== '')
+    return [...new Set([...direct, ...matchingQueues('topic', patterned, routingKey)])]
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>
+
+function parts(value: Buffer): readonly [Members, string, string] {
+  const stored = decodeJson(value, { exact: true })
+  if (!Array.isArray(stored)) throw new Error('an entry of unacked is not a list')
+  const [envelope, exchange, routingKey] = stored as unknown[]
+  const members = asMapping(envelope)
+  if (members === undefined) throw new Error('an entry of unacked holds no envelope')
+  return [members, String(exchange ?? ''), String(routingKey ?? '')]
+}
+
+/** Kombu's marks of a restored message, in both places. */
+function redelivered(envelope: Members): Members {
+  const properties = asMapping(envelope['properties']) ?? {}
+  return {
+    ...envelope,
+    headers: { ...asMapping(envelope['headers']), redelivered: true },
+    properties: {
+      ...properties,
+      delivery_info: { ...asMapping(properties['delivery_info']), redelivered: true },
+    },
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * What must happen on the server in one step, in Lua (Redis 6.2 or newer).
+ *
+ * Rule 1: a message is in a queue's list or in `unacked`, at every instant: a script that pops also records.
+ * Rule 2: `unacked` holds what kombu writes: field delivery_tag, value JSON `[envelope, exchange, routing_key]`; score in
+ *         `unacked_index` = the server's time in seconds. The envelope's bytes are not changed.
+ * Rule 3: the MARK. A value that we wrote ends in 40 characters of white space, which JSON readers pass over: 24 name
+ *         the connection, 16 the claim. Whoever takes the message up again writes another value. So "still ours" is
+ *         "still ends in our mark", for every settling and renewal: no message of somebody else is ever settled.
+ * Rule 4: a second message with a tag that is held already (copies of one publish to several queues, wire-format L6) is
+ *         held under a tag of our own making; nothing reads the tag inside the envelope after that.
+ * Rule 5: what is no envelope goes with its bytes into a list of its own in the same step.
+ */
+import { redisScript } from './redis-client.js'
+
+/** Length of a mark, and of the part that names the connection. */
+export const markLength = 40
+/** The part of a mark that all claims of one connection share. */
+export const ownerMarkLength = 24
+
+/**
+ * KEYS unacked, unacked_index, then the lists, step by step, all queues in each.
+ * ARGV most, queues, 'r' to rotate or 'l' to take as listed, mark, suffix for doubled tags, 'w' to read the lists at the
+ * end when nothing was found (client tracking then tells of arrivals), then the list for unreadable items of each queue.
+ * Returns [last list served or -1, error text or '', then for each message: queue (from 1, negative when set aside), tag, bytes].
+ */
+export const claimScript = redisScript(`
+local unacked, index = KEYS[1], KEYS[2]
+local most, queues, rotate = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'r'
+local mark, suffix, watch = ARGV[4], ARGV[5], ARGV[6] == 'w'
+-- Fails before anything is popped when these keys are of another type.
+redis.call('HEXISTS', unacked, '')
+redis.call('ZCARD', index)
+local out, tags, values, seen = {-1, ''}, {}, {}, {}
+local taken = 0
+
+local function quoted(text)
+  if type(text) ~= 'string' then return '""' end
+  return cjson.encode(text)
+end
+
+-- kombu writes these members last and in this order; anything else is read whole.
+local function read(raw)
+  local ex, rk, tag = string.match(string.sub(raw, -600),
+    '"delivery_info": ?{"exchange": ?"([^"\\\\%c]*)", ?"routing_key": ?"([^"\\\\%c]*)"[^{}]*}[^{}]*"delivery_tag": ?"([^"\\\\%c]+)"}}$')
+  if tag and string.sub(raw, 1, 1) == '{' then return tag, '"' .. ex .. '"', '"' .. rk .. '"' end
+  local ok, message = pcall(cjson.decode, raw)
+  if not ok or type(message) ~= 'table' or type(message.properties) ~= 'table' then return nil end
+  local info = message.properties.delivery_info
+  tag = message.properties.delivery_tag
+  if type(tag) == 'number' then tag = string.format('%.0f', tag) end
+  if type(tag) ~= 'string' or tag == '' or type(info) ~= 'table' or info.exchange == nil then return nil end
+  return tag, quoted(info.exchange), quoted(info.routing_key)
+end
+
+local function take(raw, queue)
+  local tag, ex, rk = read(raw)
+  if not tag then
+    redis.call('LPUSH', ARGV[6 + queue], raw)
+    out[#out + 1] = -queue
+    out[#out + 1] = ''
+    out[#out + 1] = raw
+    return
+  end
+  if seen[tag] then tag = tag .. '.' .. suffix .. '.' .. taken end
+  seen[tag] = true
+  taken = taken + 1
+  tags[taken] = tag
+  values[taken] = '[' .. raw .. ', ' .. ex .. ', ' .. rk .. ']' .. mark
+  out[#out + 1] = queue
+  out[#out + 1] = tag
+  out[#out + 1] = raw
+end
+
+local function pop(at, count)
+  local items = redis.pcall('RPOP', KEYS[at], count)
+  if type(items) ~= 'table' then return {} end
+  if items.err then
+    out[2] = items.err
+    return {}
+  end
+  return items
+end
+
+local handled = 0
+for first = 3, #KEYS, queues do
+  if handled >= most then break end
+  if queues == 1 or not rotate then
+    for queue = 1, queues do
+      if handled >= most then break end
+      local items = pop(first + queue - 1, most - handled)
+      for _, raw in ipairs(items) do take(raw, queue) end
+      handled = handled + #items
+      if #items > 0 then out[1] = queue end
+    end
+  else
+    local order = {}
+    for queue = 1, queues do order[queue] = queue end
+    -- what was served last in an earlier step stands last in this one
+    if out[1] > 0 then
+      for _ = 1, out[1] do order[#order + 1] = table.remove(order, 1) end
+    end
+    while #order > 0 and handled < most do
+      local queue = table.remove(order, 1)
+      local items = pop(first + queue - 1, 1)
+      if #items > 0 then
+        take(items[1], queue)
+        handled = handled + 1
+        out[1] = queue
+        order[#order + 1] = queue
+      end
+    end
+  end
+end
+
+if taken > 0 then
+  local held = redis.call('ZMSCORE', index, unpack(tags))
+  local time = redis.call('TIME')
+  local now = time[1] .. '.' .. string.format('%06d', time[2])
+  local fields, scores, place = {}, {}, 0
+  for i = 1, taken do
+    if held[i] then
+      local own = tags[i] .. '.' .. suffix .. '.' .. i
+      for at = 4, #out, 3 do
+        if out[at] == tags[i] then out[at] = own end
+      end
+      tags[i] = own
+    end
+    fields[2 * i - 1] = tags[i]
+    fields[2 * i] = values[i]
+    scores[2 * i - 1] = now
+    scores[2 * i] = tags[i]
+  end
+  redis.call('ZADD', index, unpack(scores))
+  redis.call('HSET', unacked, unpack(fields))
+elseif watch then
+  for at = 3, #KEYS do
+    if redis.pcall('LLEN', KEYS[at]) ~= 0 then out[1] = -2 end
+  end
+end
+return out
+`)
+
+/** Shared by the scripts that settle: which of the tags in ARGV from `first`, every `width`, still carry their marks. */
+const sorting = `
+local function sorted(first, width)
+  local tags, ours, lost = {}, {}, {}
+  for at = first, #ARGV, width do tags[#tags + 1] = ARGV[at] end
+  local values = redis.call('HMGET', KEYS[1], unpack(tags))
+  for i, tag in ipairs(tags) do
+    local value, mark = values[i], ARGV[first + (i - 1) * width + 1]
+    if value and string.sub(value, -#mark) == mark then ours[#ours + 1] = i else lost[#lost + 1] = i end
+  end
+  return tags, ours, lost
+end
+local function forget(tags, ours)
+  if #ours == 0 then return end
+  local gone = {}
+  for i, at in ipairs(ours) do gone[i] = tags[at] end
+  redis.call('ZREM', KEYS[2], unpack(gone))
+  redis.call('HDEL', KEYS[1], unpack(gone))
+end
+`
+
+/** KEYS unacked, unacked_index. ARGV tag, mark, tag, mark ... Returns the numbers (from 1) of those that were lost. */
+export const forgetScript = redisScript(`
+${sorting}
+local tags, ours, lost = sorted(1, 2)
+forget(tags, ours)
+return lost
+`)
+
+/**
+ * KEYS unacked, unacked_index, lists. ARGV 'LPUSH' (behind what waits) or 'RPUSH' (in front; give the last first), then
+ * for each: tag, mark, number of its list in KEYS, text. Returns the numbers (from 1) of those that were lost.
+ */
+export const putBackScript = redisScript(`
+${sorting}
+local tags, ours, lost = sorted(2, 4)
+forget(tags, ours)
+for _, i in ipairs(ours) do
+  local at = 2 + (i - 1) * 4
+  redis.call(ARGV[1], KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3])
+end
+return lost
+`)
+
+/**
+ * A held message proves to be no envelope: into the list of unreadable ones. KEYS unacked, unacked_index, that list.
+ * ARGV for each: tag, mark, bytes. Returns the numbers of those that were lost.
+ */
+export const setAsideScript = redisScript(`
+${sorting}
+local tags, ours, lost = sorted(1, 3)
+forget(tags, ours)
+for _, i in ipairs(ours) do redis.call('LPUSH', KEYS[3], ARGV[i * 3]) end
+return lost
+`)
+
+/** KEYS unacked, unacked_index. ARGV owner mark, tags. Gives what is still ours the present time. */
+export const renewScript = redisScript(`
+local time = redis.call('TIME')
+local now = time[1] .. '.' .. string.format('%06d', time[2])
+local renewed = 0
+for at = 2, #ARGV do
+  local value = redis.call('HGET', KEYS[1], ARGV[at])
+  if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1] then
+    redis.call('ZADD', KEYS[2], 'XX', now, ARGV[at])
+    renewed = renewed + 1
+  end
+end
+return renewed
+`)
+
+/**
+ * The same for a thread that knows no tags: it looks through those that were not renewed for a while. KEYS unacked,
+ * unacked_index. ARGV owner mark, seconds, number to skip, most to look at. Returns how many it looked at and left.
+ */
+export const renewOldScript = redisScript(`
+local time = redis.call('TIME')
+local now = time[1] .. '.' .. string.format('%06d', time[2])
+local old = tonumber(now) - tonumber(ARGV[2])
+local tags = redis.call('ZRANGEBYSCORE', KEYS[2], 0, old, 'LIMIT', ARGV[3], ARGV[4])
+if #tags == 0 then return {0, 0} end
+local values, left = redis.call('HMGET', KEYS[1], unpack(tags)), 0
+for i, tag in ipairs(tags) do
+  local value = values[i]
+  if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1] then
+    redis.call('ZADD', KEYS[2], 'XX', now, tag)
+  else
+    left = left + 1
+  end
+end
+return {#tags, left}
+`)
+
+/** KEYS unacked_index. ARGV visibility timeout in seconds, most (-1 for all). Returns abandoned tags, newest first. */
+export const abandonedScript = redisScript(`
+local time = redis.call('TIME')
+local ceil = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[1])
+return redis.call('ZREVRANGEBYSCORE', KEYS[1], string.format('%.17g', ceil), 0, 'LIMIT', 0, ARGV[2])
+`)
+
+/**
+ * Returns one abandoned message to its queues. KEYS unacked, unacked_index, lists. ARGV tag, the value that was read,
+ * visibility timeout in seconds, text. 1 when it was done, 0 when somebody was quicker or its holder lives.
+ */
+export const restoreScript = redisScript(`
+local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
+local time = redis.call('TIME')
+local ceil = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[3])
+if not score or tonumber(score) > ceil then return 0 end
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+for at = 3, #KEYS do redis.call('RPUSH', KEYS[at], ARGV[4]) end
+return 1
+`)
+
+/** KEYS unacked_index, unacked. ARGV tag. An index entry without a message is of no use to anybody. */
+export const forgetGhostScript = redisScript(`
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+return 0
+`)
+
+/** Lets go of kombu's lock if it is still ours. KEYS lock. ARGV token. */
+export const unlockScript = redisScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`)

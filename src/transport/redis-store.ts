@@ -1,0 +1,401 @@
+/**
+ * A Redis server as a `QueueStore`, sharing kombu's keys with Python (`kombu/transport/redis.py`, wire-format 6).
+ *
+ * Rule 1: popping and recording in `unacked` is one script; see redis-scripts.ts for what it keeps.
+ * Rule 2: two connections: one for commands, one for what the server tells (redis-arrivals.ts). The loss of one is the
+ *         loss of the store.
+ * Rule 3: `ack_emulation` is always on: a message that is nowhere but in memory could be lost.
+ */
+
+import type { Envelope } from '../../protocol/envelope.js'
+import { DecodeError } from '../../protocol/errors.js'
+import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
+import type { Clock } from '../clock.js'
+import type { Logger } from '../logger.js'
+import type { Claimed, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
+import { RedisArrivals } from './redis-arrivals.js'
+import { RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
+import type { RedisArgument, RedisClient, RedisCommand } from './redis-client.js'
+import { RedisLeases } from './redis-leases.js'
+import { MarkMaker } from './redis-mark.js'
+import {
+  bindingKey,
+  fanoutChannel,
+  type RedisOptions,
+  stepKey,
+  stepKeys,
+  stepOf,
+  unreadableKey,
+} from './redis-options.js'
+import { claimScript, forgetScript, putBackScript, setAsideScript } from './redis-scripts.js'
+import type { Exchange } from './transport.js'
+
+/** What a Redis store is made of. */
+export interface RedisStoreParts {
+  readonly client: RedisClient
+  readonly options: RedisOptions
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly newId: () => string
+  readonly random: () => number
+  /** Renews leases apart from the event loop; returns how to end it. Called at the first claim. */
+  readonly startLeaseThread?: (owner: string) => () => Promise<void>
+}
+
+/** Most messages in one call of a script: Lua's stack is bounded. */
+const largestBatch = 1000
+
+/** One connection's view of the queues of a Redis database. */
+export class RedisStore implements QueueStore {
+  onUnreadable: QueueStore['onUnreadable']
+  onLost: QueueStore['onLost']
+  readonly leases: NonNullable<QueueStore['leases']>
+  readonly #parts: RedisStoreParts
+  readonly #client: RedisClient
+  readonly #options: RedisOptions
+  readonly #arrivals: RedisArrivals
+  readonly #marks: MarkMaker
+  /** Queues in the order in which the next claim takes them (`round_robin`). */
+  #cycle: readonly string[] = []
+  /** The members that this connection added to binding sets, by queue. */
+  readonly #bound = new Map<string, Map<string, string>>()
+  #endLeaseThread: (() => Promise<void>) | undefined
+  #lost = false
+
+  constructor(parts: RedisStoreParts) {
+    const { client, options, clock, logger, random } = parts
+    this.#parts = parts
+    this.#client = client
+    this.#options = options
+    this.#marks = new MarkMaker(parts.newId())
+    const onLost = (cause: Error): void => this.#lose(cause)
+    this.#arrivals = new RedisArrivals({
+      main: client,
+      clock,
+      logger,
+      random,
+      pollMs: options.pollMs,
+      onLost,
+      read: (queue, bytes) => this.#readLocal(queue, bytes),
+    })
+    this.leases = new RedisLeases({
+      client,
+      options,
+      random,
+      newId: parts.newId,
+      owner: this.#marks.owner,
+      bindings: (exchange) => this.bindings(exchange),
+      onUnreadable: (report) => this.onUnreadable?.(report),
+    })
+    void client.closed.then((cause) => cause && onLost(cause))
+  }
+
+  async push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
+    const lists = new Map<string, string[]>()
+    for (const { queue, exchange, routingKey, envelope } of messages) {
+      const list = stepKey(this.#options, queue, stepOf(this.#options, envelope.properties.priority))
+      // Each copy has a tag of its own: two holders of one tag would share an entry of `unacked`.
+      const text = this.#encoded(envelope, exchange, routingKey, this.#parts.newId())
+      const known = lists.get(list)
+      if (known === undefined) lists.set(list, [text])
+      else known.push(text)
+    }
+    signal?.throwIfAborted()
+    const commands: RedisCommand[] = []
+    for (const [list, texts] of lists) {
+      for (let at = 0; at < texts.length; at += largestBatch) {
+        commands.push(['LPUSH', list, ...texts.slice(at, at + largestBatch)])
+      }
+    }
+    await this.#client.batch(commands)
+  }
+
+  async claim(queues: readonly string[], max: number, signal: AbortSignal): Promise<readonly Claimed[]> {
+    this.#endLeaseThread ??= this.#parts.startLeaseThread?.(this.#marks.owner)
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
+      const fanout = queues.filter((queue) => this.#arrivals.isFanout(queue))
+      const local = this.#arrivals.take(fanout, max)
+      if (local.length > 0) return local
+      const since = this.#arrivals.news
+      const stored = fanout.length === 0 ? queues : queues.filter((queue) => !fanout.includes(queue))
+      if (stored.length > 0) {
+        // Looking without watching first: a busy worker pays for tracking only when it has run dry.
+        const watches = !isFirst && (await this.#arrivals.track())
+        const { claimed, isEmpty } = await this.#take(stored, max, watches)
+        if (claimed.length > 0) return claimed
+        if (isFirst || !isEmpty) continue
+      }
+      await this.#arrivals.wait(since, signal)
+    }
+    return []
+  }
+
+  async claimNow(queue: string): Promise<Claimed | undefined> {
+    if (this.#arrivals.isFanout(queue)) {
+      await this.#arrivals.settledLength(queue)
+      return this.#arrivals.take([queue], 1)[0]
+    }
+    for (;;) {
+      const { claimed, isEmpty } = await this.#take([queue], 1, false)
+      if (claimed[0] !== undefined || isEmpty) return claimed[0]
+    }
+  }
+
+  async settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]> {
+    const stored = claimed.filter((message) => message instanceof RedisClaimed)
+    if (stored.length < claimed.length) this.#settleLocal(claimed.filter(isLocal), how)
+    // In front, the last goes first: then the first is next.
+    const ordered = how === 'return' ? stored.toReversed() : stored
+    const lost: Claimed[] = []
+    for (let at = 0; at < ordered.length; at += largestBatch) {
+      const part = ordered.slice(at, at + largestBatch)
+      const numbers =
+        how === 'ack' || how === 'drop' ? await this.#forget(part) : await this.#putBack(part, how)
+      for (const number of numbers) lost.push(part[number - 1] as Claimed)
+    }
+    return lost
+  }
+
+  async bind(exchange: string, binding: StoredBinding, type: Exchange['type']): Promise<void> {
+    const { queue, routingKey, pattern } = binding
+    const member = [routingKey, pattern, queue].join(this.#options.separator)
+    const known = this.#bound.get(queue) ?? new Map<string, string>()
+    this.#bound.set(queue, known.set(`${exchange}\0${member}`, exchange))
+    if (type === 'fanout') {
+      const topic = fanoutChannel(this.#options, exchange, routingKey.replaceAll('#', '*'))
+      await this.#arrivals.subscribe(queue, topic)
+    }
+    await this.#client.run('SADD', bindingKey(this.#options, exchange), member)
+  }
+
+  async bindings(exchange: string): Promise<readonly StoredBinding[]> {
+    const members = await this.#client.run('SMEMBERS', bindingKey(this.#options, exchange))
+    const rows: StoredBinding[] = []
+    for (const member of Array.isArray(members) ? members : []) {
+      const [routingKey = '', pattern = '', queue] = String(member).split(this.#options.separator)
+      if (queue !== undefined && queue !== '') rows.push({ routingKey, pattern, queue })
+    }
+    return rows
+  }
+
+  async broadcast(
+    exchange: string,
+    routingKey: string,
+    envelope: Envelope,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const text = this.#encoded(envelope, exchange, routingKey, this.#parts.newId())
+    signal?.throwIfAborted()
+    await this.#client.run('PUBLISH', fanoutChannel(this.#options, exchange, routingKey), text)
+  }
+
+  async length(queue: string): Promise<number> {
+    if (this.#arrivals.isFanout(queue)) return this.#arrivals.settledLength(queue)
+    return sum(await this.#client.batch(stepKeys(this.#options, queue).map((key) => ['LLEN', key])))
+  }
+
+  async purge(queue: string): Promise<number> {
+    const local = this.#arrivals.purge(queue)
+    return local + (await this.#empty(queue))
+  }
+
+  async remove(queue: string): Promise<void> {
+    await this.#arrivals.unsubscribe(queue)
+    await this.#unbind(queue)
+    await this.#empty(queue)
+  }
+
+  async close(): Promise<void> {
+    try {
+      const ended = this.#endLeaseThread?.()
+      if (this.#client.isOpen) {
+        // As kombu at the end of a channel: nobody else serves these queues, and their bindings would stay for ever.
+        await Promise.all(this.#arrivals.fanoutQueues.map((queue) => this.#unbind(queue)))
+      }
+      await ended
+    } finally {
+      this.#arrivals.close()
+      this.#client.close()
+    }
+  }
+
+  async #take(
+    queues: readonly string[],
+    max: number,
+    watches: boolean,
+  ): Promise<{ readonly claimed: readonly Claimed[]; readonly isEmpty: boolean }> {
+    const options = this.#options
+    const order = this.#inOrder(queues)
+    const lists = options.steps.flatMap((step) => order.map((queue) => stepKey(options, queue, step)))
+    const mark = this.#marks.next()
+    const args: RedisArgument[] = [Math.min(max, largestBatch), order.length]
+    args.push(options.order === 'round_robin' ? 'r' : 'l', mark, this.#parts.newId(), watches ? 'w' : '')
+    args.push(...order.map((queue) => unreadableKey(options, queue)))
+    // Tells the server to remember what the very next command reads.
+    const caching = watches ? this.#client.run('CLIENT', 'CACHING', 'YES') : undefined
+    const reply = this.#client.script(claimScript, [options.unackedKey, options.indexKey, ...lists], args)
+    await caching
+    const [served, refused, ...items] = (await reply) as [number, Buffer, ...(number | Buffer)[]]
+    if (served > 0) this.#rotate(order, served)
+    const claimed: Claimed[] = []
+    const broken: { readonly message: RedisClaimed; readonly bytes: Buffer; readonly error: Error }[] = []
+    for (let at = 0; at < items.length; at += 3) {
+      const number = Number(items[at])
+      const bytes = items[at + 2] as Buffer
+      const queue = order[Math.abs(number) - 1] as string
+      if (number < 0) {
+        this.#report(queue, bytes, reasonFor(bytes))
+        continue
+      }
+      const tag = String(items[at + 1])
+      const held = (message: Omit<Claimed, 'queue' | 'tag'>): RedisClaimed => {
+        const list = stepKey(options, queue, stepOf(options, message.envelope.properties.priority))
+        return new RedisClaimed({ ...message, queue, tag }, mark, list)
+      }
+      try {
+        const { envelope, deliveryInfo, redelivered } = decodeVirtualEnvelope(bytes)
+        claimed.push(held({ envelope, ...deliveryInfo, redelivered }))
+      } catch (error) {
+        broken.push({ message: held(noMessage), bytes, error: error as Error })
+      }
+    }
+    if (broken.length > 0) await this.#setAside(broken)
+    if (items.length === 0 && refused.length > 0)
+      throw new Error(`a queue cannot be read: ${refused.toString()}`)
+    return { claimed, isEmpty: items.length === 0 && served !== -2 }
+  }
+
+  #inOrder(queues: readonly string[]): readonly string[] {
+    const { order } = this.#options
+    if (order === 'sorted') return queues.toSorted()
+    if (order === 'priority' || queues.length === 1) return queues
+    const known = this.#cycle.filter((queue) => queues.includes(queue))
+    const fresh = queues.filter((queue) => !known.includes(queue))
+    return [...fresh, ...known]
+  }
+
+  /** The queue served last stands last in the next claim. */
+  #rotate(order: readonly string[], served: number): void {
+    if (order.length > 1) this.#cycle = [...order.slice(served), ...order.slice(0, served)]
+  }
+
+  async #forget(part: readonly RedisClaimed[]): Promise<readonly number[]> {
+    const { unackedKey, indexKey } = this.#options
+    const args = part.flatMap(({ tag, mark }) => [tag, mark])
+    return (await this.#client.script(forgetScript, [unackedKey, indexKey], args)) as number[]
+  }
+
+  async #putBack(part: readonly RedisClaimed[], how: 'requeue' | 'return'): Promise<readonly number[]> {
+    const keys = [this.#options.unackedKey, this.#options.indexKey]
+    const args: RedisArgument[] = [how === 'return' ? 'RPUSH' : 'LPUSH']
+    for (const { tag, mark, list, envelope, exchange, routingKey } of part) {
+      const known = keys.indexOf(list, 2)
+      const text = this.#encoded(envelope, exchange, routingKey, tag, true)
+      args.push(tag, mark, known < 0 ? keys.push(list) : known + 1, text)
+    }
+    return (await this.#client.script(putBackScript, keys, args)) as number[]
+  }
+
+  async #setAside(
+    broken: readonly { readonly message: RedisClaimed; readonly bytes: Buffer; readonly error: Error }[],
+  ): Promise<void> {
+    const { unackedKey, indexKey } = this.#options
+    for (const { message, bytes, error } of broken) {
+      const { tag, mark, queue } = message
+      const keys = [unackedKey, indexKey, unreadableKey(this.#options, queue)]
+      await this.#client.script(setAsideScript, keys, [tag, mark, bytes])
+      this.#report(queue, bytes, error)
+    }
+  }
+
+  #report(queue: string, bytes: Buffer, error: Error): void {
+    this.onUnreadable?.({ queue, bytes, error, keptAt: unreadableKey(this.#options, queue) })
+  }
+
+  #readLocal(queue: string, bytes: Buffer): RedisLocalMessage | undefined {
+    try {
+      const { envelope, deliveryInfo, deliveryTag, redelivered } = decodeVirtualEnvelope(bytes)
+      return { queue, ...deliveryInfo, tag: deliveryTag, envelope, redelivered, isLocal: true }
+    } catch (error) {
+      const key = unreadableKey(this.#options, queue)
+      this.#client.run('LPUSH', key, bytes).then(
+        () => this.#report(queue, bytes, error as Error),
+        () => {},
+      )
+      return undefined
+    }
+  }
+
+  #settleLocal(messages: readonly RedisLocalMessage[], how: Settling): void {
+    if (how === 'ack' || how === 'drop') return
+    const again = messages.map((message) => ({ ...message, redelivered: true }))
+    this.#arrivals.putBack(again, how === 'return' ? 'front' : 'behind')
+  }
+
+  async #empty(queue: string): Promise<number> {
+    const keys = stepKeys(this.#options, queue)
+    const replies = await this.#client.batch([
+      ['MULTI'],
+      ...keys.flatMap((key): RedisCommand[] => [
+        ['LLEN', key],
+        ['DEL', key],
+      ]),
+      ['EXEC'],
+    ])
+    const sizes = replies.at(-1)
+    return Array.isArray(sizes) ? sum(sizes.filter((_, at) => at % 2 === 0)) : 0
+  }
+
+  async #unbind(queue: string): Promise<void> {
+    const known = this.#bound.get(queue)
+    this.#bound.delete(queue)
+    const commands = [...(known ?? [])].map(([key, exchange]): RedisCommand => {
+      return ['SREM', bindingKey(this.#options, exchange), key.slice(exchange.length + 1)]
+    })
+    await this.#client.batch(commands)
+  }
+
+  #encoded(
+    envelope: Envelope,
+    exchange: string,
+    routingKey: string,
+    deliveryTag: string,
+    redelivered = false,
+  ): string {
+    const { bodyEncoding } = this.#options
+    return encodeVirtualEnvelope(envelope, { exchange, routingKey, deliveryTag, redelivered, bodyEncoding })
+  }
+
+  #lose(cause: Error): void {
+    if (this.#lost) return
+    this.#lost = true
+    this.#arrivals.close()
+    this.#client.close()
+    this.onLost?.(cause)
+  }
+}
+
+/** Stands for a message that could not be read. */
+const noMessage: Omit<Claimed, 'queue' | 'tag'> = {
+  exchange: '',
+  routingKey: '',
+  redelivered: false,
+  envelope: { body: new Uint8Array(0), contentType: '', contentEncoding: '', headers: {}, properties: {} },
+}
+
+function isLocal(message: Claimed): message is RedisLocalMessage {
+  return 'isLocal' in message
+}
+
+function reasonFor(bytes: Buffer): Error {
+  try {
+    decodeVirtualEnvelope(bytes)
+  } catch (error) {
+    return error as Error
+  }
+  return new DecodeError('The envelope of a message could not be read by the server-side script.')
+}
+
+function sum(sizes: readonly unknown[]): number {
+  return sizes.reduce<number>((total, size) => total + Number(size), 0)
+}

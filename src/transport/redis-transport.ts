@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto'
+import { redactUrl } from '../broker-url.js'
+import { systemClock } from '../clock.js'
+import { silentLogger } from '../logger.js'
+import { openRedis } from './redis-client.js'
+import { redisOptions } from './redis-options.js'
+import { RedisStore } from './redis-store.js'
+import type { Transport } from './transport.js'
+import { VirtualConnection } from './virtual-connection.js'
+
+/**
+ * `redis://`, `rediss://`, `redis+socket://` and `sentinel://`: kombu's Redis broker, shared with Python processes
+ * (Redis 6.2 or newer). `connect` throws `ConfigError` and `BrokerUnavailableError`.
+ */
+export function createRedisTransport(): Transport {
+  return {
+    async connect(url, { transportOptions, timeoutMs, signal, logger = silentLogger, ...given }) {
+      const clock = given.clock ?? systemClock()
+      const client = await openRedis(url, {
+        transportOptions,
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        ...(signal === undefined ? {} : { signal }),
+      })
+      try {
+        const options = redisOptions(transportOptions, client.db)
+        const store = new RedisStore({
+          client,
+          options,
+          clock,
+          logger,
+          newId: given.newId ?? randomUUID,
+          random: Math.random,
+        })
+        return new VirtualConnection({
+          store,
+          shownUrl: redactUrl(url),
+          capabilities: { priorities: true },
+          clock,
+          logger,
+          ...(options.deadletterQueue === undefined ? {} : { deadletterQueue: options.deadletterQueue }),
+        })
+      } catch (error) {
+        client.close()
+        throw error
+      }
+    },
+  }
+}
