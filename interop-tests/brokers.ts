@@ -93,8 +93,7 @@ export class RedisBroker implements Broker {
       : ''
     return {
       brokerUrl: socketUrl ?? url + query,
-      // Celery names the socket without the transport.
-      resultBackend: socketUrl?.replace('redis+', '') ?? url + query,
+      resultBackend: socketUrl ?? url + query,
       brokerOptions: { visibility_timeout: 3600, ...broker },
       resultOptions: results,
     }

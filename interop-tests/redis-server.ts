@@ -221,6 +221,8 @@ export class RedisServer {
     for (const client of this.clients) this.release(client)
     await this.stop('SIGKILL')
     const guardEnded = this.guard.exitCode === null ? once(this.guard, 'exit') : undefined
+    // It was not to keep a test process alive; now its end is waited for.
+    this.guard.ref()
     this.guard.stdin?.end()
     await guardEnded
     rmSync(this.folder, { recursive: true, force: true })
