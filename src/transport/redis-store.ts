@@ -38,7 +38,7 @@ export interface RedisStoreParts {
   readonly logger: Logger
   readonly newId: () => string
   readonly random: () => number
-  /** Renews leases apart from the event loop; returns how to end it. Called at the first claim. */
+  /** Renews leases apart from the event loop; returns how to end it. Called when the first message was claimed. */
   readonly startLeaseThread?: (owner: string) => () => Promise<void>
 }
 
@@ -60,7 +60,7 @@ export class RedisStore implements QueueStore {
   /** The members that this connection added to binding sets, by queue. */
   readonly #bound = new Map<string, Map<string, string>>()
   #endLeaseThread: (() => Promise<void>) | undefined
-  #lost = false
+  #isEnded = false
 
   constructor(parts: RedisStoreParts) {
     const { client, options, clock, logger, random } = parts
@@ -111,7 +111,6 @@ export class RedisStore implements QueueStore {
   }
 
   async claim(queues: readonly string[], max: number, signal: AbortSignal): Promise<readonly Claimed[]> {
-    this.#endLeaseThread ??= this.#parts.startLeaseThread?.(this.#marks.owner)
     for (let isFirst = true; !signal.aborted; isFirst = false) {
       const fanout = queues.filter((queue) => this.#arrivals.isFanout(queue))
       const local = this.#arrivals.take(fanout, max)
@@ -206,6 +205,7 @@ export class RedisStore implements QueueStore {
   }
 
   async close(): Promise<void> {
+    this.#isEnded = true
     try {
       const ended = this.#endLeaseThread?.()
       if (this.#client.isOpen) {
@@ -236,7 +236,11 @@ export class RedisStore implements QueueStore {
     const reply = this.#client.script(claimScript, [options.unackedKey, options.indexKey, ...lists], args)
     await caching
     const [served, refused, ...items] = (await reply) as [number, Buffer, ...(number | Buffer)[]]
-    if (served > 0) this.#rotate(order, served)
+    if (served > 0) {
+      this.#rotate(order, served)
+      // Before the messages are handed over: the first of them may block the event loop.
+      if (!this.#isEnded) this.#endLeaseThread ??= this.#parts.startLeaseThread?.(this.#marks.owner)
+    }
     const claimed: Claimed[] = []
     const broken: { readonly message: RedisClaimed; readonly bytes: Buffer; readonly error: Error }[] = []
     for (let at = 0; at < items.length; at += 3) {
@@ -367,8 +371,8 @@ export class RedisStore implements QueueStore {
   }
 
   #lose(cause: Error): void {
-    if (this.#lost) return
-    this.#lost = true
+    if (this.#isEnded) return
+    this.#isEnded = true
     this.#arrivals.close()
     this.#client.close()
     this.onLost?.(cause)

@@ -3,6 +3,7 @@ import { redactUrl } from '../broker-url.js'
 import { systemClock } from '../clock.js'
 import { silentLogger } from '../logger.js'
 import { openRedis } from './redis-client.js'
+import { startLeaseGuard } from './redis-lease-guard.js'
 import { redisOptions } from './redis-options.js'
 import { RedisStore } from './redis-store.js'
 import type { Transport } from './transport.js'
@@ -30,6 +31,11 @@ export function createRedisTransport(): Transport {
           logger,
           newId: given.newId ?? randomUUID,
           random: Math.random,
+          startLeaseThread: (owner) => {
+            const { unackedKey, indexKey, visibilityTimeoutMs } = options
+            const data = { url, transportOptions, unackedKey, indexKey, owner, visibilityTimeoutMs }
+            return startLeaseGuard(data, logger)
+          },
         })
         return new VirtualConnection({
           store,
