@@ -284,7 +284,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     const context = currentTask()
     const options = { ...call.options, taskId: call.options.taskId || this.newId() }
     const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
-    if (!ignoreResult) await this.backend.expect?.(options.taskId)
+    // Nobody waits inside a task, so nothing is listened to for its sub-tasks (surface RES-023).
+    if (!ignoreResult && context === undefined) await this.backend.expect?.(options.taskId)
     const request: SendRequest = { ...call, options, taskDefaults, current: currentOf(context) }
     const sent = await this.interceptors.publish(request, (one) => this.sendOne(one))
     const result = new AsyncResult(sent.id, this, { ignored: sent.ignoreResult })
@@ -367,6 +368,19 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       baseSleepMs: conf.resultBackendBaseSleepBetweenRetriesMs,
       maxSleepMs: conf.resultBackendMaxSleepBetweenRetriesMs,
       memory: options.memoryResults,
+      redis: {
+        host: conf.redisHost,
+        port: conf.redisPort,
+        db: conf.redisDb,
+        username: conf.redisUsername,
+        password: conf.redisPassword,
+        socketTimeout: conf.redisSocketTimeout,
+        socketConnectTimeout: conf.redisSocketConnectTimeout,
+        socketKeepalive: conf.redisSocketKeepalive,
+        healthCheckInterval: conf.redisBackendHealthCheckInterval,
+        clientName: conf.redisClientName,
+        useSsl: conf.redisBackendUseSsl,
+      },
     })
   }
 }

@@ -1,6 +1,7 @@
 import type { Codec } from '../../protocol/serializers.js'
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
+import type { RedisBackendSettings } from './redis-target.js'
 
 /** What a result backend needs to know; the app makes it from its settings, so no setting is read down here. */
 export interface BackendOptions {
@@ -19,7 +20,7 @@ export interface BackendOptions {
   readonly uuid?: (() => string) | undefined
   /** Default logs nothing. */
   readonly logger?: Logger | undefined
-  /** `result_backend_transport_options`; of these only `global_keyprefix` means something to every store. */
+  /** `result_backend_transport_options`; `global_keyprefix` means something to every store. */
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined
   /** `result_backend_always_retry`: try again after recoverable failures. Default false. */
   readonly alwaysRetry?: boolean | undefined
@@ -29,6 +30,8 @@ export interface BackendOptions {
   readonly baseSleepMs?: number | undefined
   /** `result_backend_max_sleep_between_retries_ms`. Default 10000. */
   readonly maxSleepMs?: number | undefined
+  /** The `redis_*` settings, for what a Redis URL leaves open. */
+  readonly redis?: RedisBackendSettings | undefined
   /** Permission bits of result files before the umask. Default 0o666, as Python's `open`. */
   readonly fileMode?: number | undefined
 }

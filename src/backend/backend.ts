@@ -61,6 +61,10 @@ export interface ResultRequest {
 /** Counts the parts of a chord. */
 export interface ChordCounter {
   begin(groupId: string, size: number): Promise<void>
-  /** Counts one part. To the caller that completes the chord it returns every part, in header order. */
+  /** Counts one part; `index` is `Infinity` for a part without one. To the caller that completes the chord it returns every part, in header order. */
   partDone(groupId: string, index: number, meta: ResultMeta): Promise<readonly ResultMeta[] | undefined>
+  /** Expects one part more than `begin` said (Celery's `add_to_chord`, surface TSK-093). */
+  grow?(groupId: string): Promise<void>
+  /** Deletes the counters; called when the body was sent or could not be. A failed header's are left to expire. */
+  end?(groupId: string): Promise<void>
 }

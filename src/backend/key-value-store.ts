@@ -25,4 +25,52 @@ export interface KeyValueStore {
   /** An unreadable value may have been caught half-written: worth another look before it counts as corrupt. */
   readonly writesInPlace: boolean
   close(): Promise<void>
+  /**
+   * Stores `value` unless `isSuccess` says that what is there must stay: look and write are one step on the server.
+   * Without it, `get` and `set` do.
+   */
+  put?(key: string, value: Uint8Array, isSuccess: (stored: Uint8Array) => Promise<boolean>): Promise<void>
+  /** Present when each change is sent with its value, for the keys that one asks for. */
+  readonly channels?: KeyChannels
+  /** Present when the store can count a chord's parts. */
+  readonly parts?: KeyParts
+  /** No more waiting for a store that is away: what is under way ends, with the error of `close`, within seconds. */
+  end?(reason: Error): void
+}
+
+/** What is told of the keys that are wanted. */
+export interface KeyListener {
+  /** A key got this value. */
+  onValue(key: string, value: Uint8Array): void
+  /** From now on no value of these keys is missed; called again after a connection was lost and made anew. */
+  onReady(keys: readonly string[]): void
+  /** The store will not tell of these keys (a missing permission, say). */
+  onRefused(keys: readonly string[], reason: unknown): void
+}
+
+/** Values as they are stored, key by key. */
+export interface KeyChannels {
+  /** Called once, before all else. */
+  listen(listener: KeyListener): void
+  /** Asks for a key's values, at the end of this tick; true when they are already being sent. */
+  want(key: string): boolean
+  unwant(key: string): void
+  /** Resolves when what was asked for in this tick has been written to the connection, if there is one. */
+  flushed(): Promise<void>
+}
+
+/** The end of a chord's header: its parts in order, and the group saved under the same key where there is one. */
+export interface CompletedParts {
+  readonly members: readonly Uint8Array[]
+  readonly group: Uint8Array | undefined
+}
+
+/** A chord's parts under `<groupKey>.j`, `.t` and `.s` (wire-format 8.4). */
+export interface KeyParts {
+  begin(groupKey: string, size: number): Promise<void>
+  /** Expects one part more (`add_to_chord`). */
+  grow(groupKey: string): Promise<void>
+  /** Adds a part; gives all of them when it is the last one. `score` is its place, `Infinity` when it has none. */
+  add(groupKey: string, score: number, member: Uint8Array): Promise<CompletedParts | undefined>
+  end(groupKey: string): Promise<void>
 }

@@ -2,7 +2,7 @@
  * What stores of keys and values share (`celery/backends/base.py` BaseKeyValueStoreBackend, wire-format 8.1, 8.2).
  *
  * Rule 1: a stored SUCCESS stays: whatever is stored after it is dropped (surface RES-005). The look and the write are
- * two steps, as in Celery; within this backend they are one.
+ * two steps, as in Celery; within this backend they are one, and where the store can `put` they are one for all.
  * Rule 2: writes of one task happen in the order in which they were asked for.
  * Rule 3: a failure of the store is a `BackendUnavailableError`; with `alwaysRetry` recoverable ones are tried again.
  */
@@ -21,10 +21,12 @@ import { exponentialDelayMs, jittered } from '../backoff.js'
 import { type Clock, pause, systemClock } from '../clock.js'
 import { BackendUnavailableError, CeleriacError, InvalidArgumentError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
-import type { ResultBackend, WatchOptions } from './backend.js'
+import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
+import { KeyValueChords } from './key-value-chords.js'
 import type { KeyValueStore } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
+import { ResultPush } from './result-push.js'
 
 /** Waits before further looks at an unreadable value that stays the same: 0.4 s in all, longer than a write pauses. */
 const HALF_WRITTEN_LOOKS_MS = [5, 10, 25, 60, 100, 200]
@@ -46,7 +48,8 @@ export class KeyValueBackend implements ResultBackend {
   readonly #options: BackendOptions
   readonly #clock: Clock
   readonly #logger: Logger
-  readonly #poll: ResultPoll
+  readonly #waits: ResultPoll | ResultPush
+  readonly chords?: ChordCounter
   readonly #writes = new Map<string, Promise<void>>()
   readonly #closing = new AbortController()
 
@@ -66,22 +69,38 @@ export class KeyValueBackend implements ResultBackend {
     this.#clock = options.clock ?? systemClock()
     this.#logger = options.logger ?? silentLogger
     const taskPrefix = `${this.#prefix}celery-task-meta-`
-    this.#poll = new ResultPoll(
-      {
-        read: (ids) => this.#readMany(ids),
-        decode: (id, bytes) => this.#decodeTask(id, bytes),
-        listen: (changed) =>
-          store.onChange((key) => {
-            if (key.startsWith(taskPrefix)) changed(key.slice(taskPrefix.length))
-          }),
-      },
-      this.#clock,
-    )
+    const read = (ids: readonly string[]) => this.#readMany(ids)
+    const decode = (id: string, bytes: Uint8Array) => this.#decodeTask(id, bytes)
+    const idOf = (key: string): string | undefined =>
+      key.startsWith(taskPrefix) ? key.slice(taskPrefix.length) : undefined
+    const { channels, parts } = store
+    if (channels === undefined) {
+      const listen = (changed: (taskId: string) => void): (() => void) =>
+        store.onChange((key) => {
+          const id = idOf(key)
+          if (id !== undefined) changed(id)
+        })
+      this.#waits = new ResultPoll({ read, decode, listen }, this.#clock)
+    } else {
+      const keyOf = (id: string): string => this.#taskKey(id)
+      this.#waits = new ResultPush({ read, decode, channels, keyOf, idOf }, this.#clock)
+    }
+    if (parts !== undefined) {
+      this.chords = new KeyValueChords(
+        {
+          parts,
+          groupKey: (id) => this.#groupKey(id),
+          attempt: (what, operation) => this.#attempt(what, operation),
+          fetchMany: (ids) => this.fetchMany(ids),
+        },
+        this.#encoding,
+      )
+    }
   }
 
   /** How many watches are open; a test asks whether all were freed. */
   get openWatches(): number {
-    return this.#poll.size
+    return this.#waits.size
   }
 
   async store(meta: ResultMeta): Promise<void> {
@@ -90,11 +109,12 @@ export class KeyValueBackend implements ResultBackend {
     const bytes = encodeResultMeta({ ...meta, result }, this.#encoding)
     await this.#inOrder(key, () =>
       this.#attempt(`storing ${meta.state} of task ${meta.taskId}`, async () => {
-        if (await this.#isSuccess(key, meta.taskId)) return
-        await this.#store.set(key, bytes)
+        const isSuccess = (stored: Uint8Array | undefined) => this.#isSuccess(key, meta.taskId, stored)
+        if (this.#store.put !== undefined) await this.#store.put(key, bytes, isSuccess)
+        else if (!(await isSuccess(await this.#store.get(key)))) await this.#store.set(key, bytes)
       }),
     )
-    this.#poll.hint(meta.taskId)
+    this.#waits.hint(meta.taskId)
   }
 
   async fetch(taskId: string): Promise<ResultMeta | undefined> {
@@ -114,11 +134,17 @@ export class KeyValueBackend implements ResultBackend {
 
   watch(taskIds: readonly string[], options: WatchOptions): AsyncGenerator<ResultMeta, void, undefined> {
     for (const id of taskIds) this.#taskKey(id)
-    return this.#poll.watch(taskIds, options)
+    return this.#waits.watch(taskIds, options)
+  }
+
+  /** Has the store tell of this task's changes from now on, where it can; never fails. */
+  async expect(taskId: string): Promise<void> {
+    if (this.#waits instanceof ResultPush) await this.#waits.expect(taskId)
   }
 
   async forget(taskId: string): Promise<void> {
     const key = this.#taskKey(taskId)
+    if (this.#waits instanceof ResultPush) this.#waits.drop(taskId)
     await this.#inOrder(key, () => this.#attempt(`forgetting task ${taskId}`, () => this.#store.delete(key)))
   }
 
@@ -153,7 +179,8 @@ export class KeyValueBackend implements ResultBackend {
     if (this.#closing.signal.aborted) return
     const reason = new BackendUnavailableError(`The result backend ${this.displayUrl} was closed.`)
     this.#closing.abort(reason)
-    this.#poll.end(reason)
+    this.#waits.end(reason)
+    this.#store.end?.(reason)
     await Promise.allSettled(this.#writes.values())
     await this.#store.close()
   }
@@ -181,8 +208,7 @@ export class KeyValueBackend implements ResultBackend {
     return found
   }
 
-  async #isSuccess(key: string, taskId: string): Promise<boolean> {
-    const bytes = await this.#store.get(key)
+  async #isSuccess(key: string, taskId: string, bytes: Uint8Array | undefined): Promise<boolean> {
     if (bytes === undefined || bytes.length === 0) return false
     try {
       return (await this.#decodeTask(taskId, bytes)).meta.state === 'SUCCESS'
@@ -264,8 +290,10 @@ export class KeyValueBackend implements ResultBackend {
       try {
         return await operation()
       } catch (cause) {
-        if (cause instanceof CeleriacError) throw cause
-        const again = alwaysRetry && retries < maxRetries && this.#store.isRecoverable(cause)
+        if (this.#closing.signal.aborted) throw this.#closing.signal.reason
+        const isRecoverable = this.#store.isRecoverable(cause)
+        if (cause instanceof CeleriacError && !isRecoverable) throw cause
+        const again = alwaysRetry && retries < maxRetries && isRecoverable
         if (!again) {
           throw new BackendUnavailableError(
             `The result backend ${this.displayUrl} failed while ${what}: ${messageOf(cause)}`,

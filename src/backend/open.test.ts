@@ -15,6 +15,11 @@ describe('openBackend', () => {
     ['FILE:///var/x', 'file', 'file:///var/x'],
     ['cache+memory://', 'memory', 'cache+memory://'],
     ['memory://', 'memory', 'cache+memory://'],
+    ['redis://u:secret@h:6380/1', 'redis', 'redis://u:**@h:6380/1'],
+    ['redis', 'redis', 'redis:///'],
+    ['rediss://:secret@h/0?ssl_cert_reqs=required', 'redis', 'rediss://:**@h/0'],
+    ['redis+socket:///run/redis.sock?virtual_host=1', 'redis', 'socket:///run/redis.sock'],
+    ['sentinel://:secret@a:1/0;sentinel://b:2/0', 'redis', 'sentinel://:**@a:1/0;sentinel://b:2/0'],
     ['disabled', 'disabled', 'disabled://'],
     ['disabled://', 'disabled', 'disabled://'],
     ['', 'disabled', 'disabled://'],
@@ -24,7 +29,7 @@ describe('openBackend', () => {
   })
 
   it.each([
-    'redis://u:secret@h/0',
+    'rpc://u:secret@h',
     'rpc://',
     'db+postgresql://u:secret@h/x',
     'cache+memcached://h',

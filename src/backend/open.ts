@@ -10,14 +10,13 @@ import { DisabledBackend } from './disabled.js'
 import { FilesystemResultStore } from './filesystem.js'
 import { KeyValueBackend } from './key-value.js'
 import { MemoryResultStore, MemoryResults } from './memory.js'
+import { RedisResultStore } from './redis.js'
+import { redisBackendTarget } from './redis-target.js'
 
 /** The other names of `celery/app/backends.py` BACKEND_ALIASES, which no part of this version serves. */
 const OTHER_CELERY_BACKENDS = new Set([
   'amqp',
   'rpc',
-  'redis',
-  'rediss',
-  'sentinel',
   'mongodb',
   'db',
   'database',
@@ -72,10 +71,23 @@ export function openBackend(
       })
       return new KeyValueBackend(store, options)
     }
+    case 'redis':
+    case 'rediss':
+    case 'sentinel':
+    case 'socket': {
+      const target = redisBackendTarget(rest, options.redis ?? {}, options.transportOptions ?? {})
+      const store = new RedisResultStore(target, {
+        clock,
+        random: options.random ?? Math.random,
+        logger: options.logger ?? silentLogger,
+        expires,
+      })
+      return new KeyValueBackend(store, options)
+    }
   }
   const shown = `'${redactUrl(url ?? '')}'`
   const known =
-    'Use file:///path/to/folder (shared with Python), cache+memory:// (this process only) or disabled://.'
+    'Use redis://host/0 or file:///path/to/folder (shared with Python), cache+memory:// (this process only) or disabled://.'
   if (alias === 'cache' || OTHER_CELERY_BACKENDS.has(alias)) {
     throw new UnknownSchemeError(
       `The result backend ${shown} exists in Celery, but this version of celeriac has no ${alias} backend. ${known}`,

@@ -92,7 +92,7 @@ async function failStep(run: Run, step: SignatureData, error: RemoteError): Prom
   if (run.storesErrors) await run.store(record)
   const { chord, group_id: groupId, group_index: groupIndex } = optionsOf(step)
   if (isRecord(chord) && typeof groupId === 'string') {
-    await countPart(run, chord, groupId, typeof groupIndex === 'number' ? groupIndex : 0, record)
+    await countPart(run, chord, groupId, typeof groupIndex === 'number' ? groupIndex : Infinity, record)
   }
 }
 
@@ -121,7 +121,11 @@ async function countPart(
   const { chords } = run.host.backend
   if (chords === undefined) return
   const parts = await run.gate.effect(() => chords.partDone(groupId, index, record))
-  if (parts !== undefined) await completeChord(run.host, applierOf(run), chord, parts)
+  if (parts === undefined) return
+  await completeChord(run.host, applierOf(run), chord, parts)
+  // A failed header's parts stay until they expire: people read them there (surface CNV-106).
+  if (parts.every((part) => part.state === 'SUCCESS'))
+    await run.gate.effect(async () => chords.end?.(groupId))
 }
 
 /** Sends `data` for this run and makes its result a child. */

@@ -1,0 +1,144 @@
+/**
+ * A chord's parts, counted in a store of keys and values so that workers of both languages may finish them
+ * (`RedisBackend.on_chord_part_return`, wire-format 8.4, surface CNV-102 to CNV-109).
+ *
+ * Rule 1: a header that was saved as a group holds groups itself; its values are then joined in that shape.
+ */
+import { DecodeError } from '../../protocol/errors.js'
+import type { RemoteError } from '../../protocol/remote-error.js'
+import {
+  decodeGroupMeta,
+  type ResultEncoding,
+  type ResultMeta,
+  resultMetaFromWire,
+  resultMetaToWire,
+} from '../../protocol/result-meta.js'
+import type { ChordCounter } from './backend.js'
+import type { KeyParts } from './key-value-store.js'
+
+/** What counting needs of its backend. */
+export interface ChordSource {
+  readonly parts: KeyParts
+  groupKey(groupId: string): string
+  attempt<T>(what: string, operation: () => Promise<T>): Promise<T>
+  fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
+}
+
+/** See above. */
+export class KeyValueChords implements ChordCounter {
+  readonly #source: ChordSource
+  readonly #encoding: ResultEncoding
+  readonly #contentType: string
+
+  constructor(source: ChordSource, encoding: ResultEncoding) {
+    this.#source = source
+    this.#encoding = encoding
+    const [contentType = encoding.serializer] = encoding.codec.accepting([encoding.serializer])
+    this.#contentType = contentType
+  }
+
+  begin(groupId: string, size: number): Promise<void> {
+    return this.#on(`saving the size of chord ${groupId}`, groupId, (parts, key) => parts.begin(key, size))
+  }
+
+  grow(groupId: string): Promise<void> {
+    return this.#on(`adding a part to chord ${groupId}`, groupId, (parts, key) => parts.grow(key))
+  }
+
+  end(groupId: string): Promise<void> {
+    return this.#on(`deleting the parts of chord ${groupId}`, groupId, (parts, key) => parts.end(key))
+  }
+
+  async partDone(
+    groupId: string,
+    index: number,
+    meta: ResultMeta,
+  ): Promise<readonly ResultMeta[] | undefined> {
+    const { result } = resultMetaToWire(meta, this.#encoding)
+    const { codec, serializer } = this.#encoding
+    const member = codec.encode([1, meta.taskId, meta.state, result], serializer).body
+    const done = await this.#on(
+      `counting task ${meta.taskId} as a part of chord ${groupId}`,
+      groupId,
+      (parts, key) => parts.add(key, index, member),
+    )
+    if (done === undefined) return undefined
+    if (done.group !== undefined) return this.#joined(decodeGroupMeta(done.group, this.#encoding))
+    return done.members.map((bytes) => this.#decode(groupId, bytes))
+  }
+
+  #on<T>(what: string, groupId: string, use: (parts: KeyParts, key: string) => Promise<T>): Promise<T> {
+    const key = this.#source.groupKey(groupId)
+    return this.#source.attempt(what, () => use(this.#source.parts, key))
+  }
+
+  #decode(groupId: string, bytes: Uint8Array): ResultMeta {
+    const accept = new Set([this.#contentType])
+    const isBinary = !/json|yaml/.test(this.#contentType)
+    const contentEncoding = isBinary ? 'binary' : 'utf-8'
+    const member = this.#encoding.codec.decode(
+      { body: bytes, contentType: this.#contentType, contentEncoding },
+      accept,
+    )
+    if (!Array.isArray(member) || member.length !== 4) {
+      throw new DecodeError(`A part of chord ${groupId} is not [1, task_id, state, result].`)
+    }
+    const [, id, state, result] = member as unknown[]
+    return resultMetaFromWire({ task_id: id, status: state, result })
+  }
+
+  /** One meta for each member of the saved group; that of a group holds the list of its members' values. */
+  async #joined(tuple: unknown): Promise<readonly ResultMeta[]> {
+    const ids = new Set<string>()
+    const members = membersOf(tuple) ?? []
+    for (const member of members) collectIds(member, ids)
+    const metas = await this.#source.fetchMany([...ids])
+    return members.map((member) => join(member, metas))
+  }
+}
+
+function membersOf(tuple: unknown): readonly unknown[] | undefined {
+  return Array.isArray(tuple) && Array.isArray(tuple[1]) ? tuple[1] : undefined
+}
+
+/** `[[id, parent], ...]`, or `[id, ...]` as older versions wrote it. */
+function idOf(tuple: unknown): string {
+  const head: unknown = Array.isArray(tuple) ? tuple[0] : undefined
+  const id: unknown = Array.isArray(head) ? head[0] : head
+  if (typeof id === 'string' && id !== '') return id
+  throw new DecodeError(`A saved group names a member without an id: ${JSON.stringify(tuple)}.`)
+}
+
+function collectIds(tuple: unknown, ids: Set<string>): void {
+  const members = membersOf(tuple)
+  if (members === undefined) ids.add(idOf(tuple))
+  else for (const member of members) collectIds(member, ids)
+}
+
+function join(tuple: unknown, metas: ReadonlyMap<string, ResultMeta>): ResultMeta {
+  const taskId = idOf(tuple)
+  const members = membersOf(tuple)
+  if (members === undefined) return metas.get(taskId) ?? metaOf(taskId, 'FAILURE', notStored)
+  const joined = members.map((member) => join(member, metas))
+  const failed = joined.find((meta) => meta.state !== 'SUCCESS')
+  return (
+    failed ??
+    metaOf(
+      taskId,
+      'SUCCESS',
+      joined.map((meta) => meta.result),
+    )
+  )
+}
+
+/** What Celery's join says of a result that never came (it was ignored, or forgotten). */
+const notStored: RemoteError = {
+  type: 'TimeoutError',
+  module: 'celery.exceptions',
+  args: ['The operation timed out.'],
+  traceback: undefined,
+}
+
+function metaOf(taskId: string, state: string, result: unknown): ResultMeta {
+  return { taskId, state, result, traceback: undefined, children: undefined, dateDone: undefined }
+}

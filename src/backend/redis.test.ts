@@ -1,0 +1,356 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import type { ResultMeta } from '../../protocol/result-meta.js'
+import { createCodec } from '../../protocol/serializers.js'
+import { systemClock } from '../clock.js'
+import { BackendStoreError, BackendUnavailableError } from '../errors.js'
+import { silentLogger } from '../logger.js'
+import { describeBackend, metaOf } from './backend.conformance.js'
+import type { ResultBackend } from './backend.js'
+import type { BackendOptions } from './backend-options.js'
+import { openBackend } from './open.js'
+import { RedisResultStore } from './redis.js'
+import { redisBackendTarget } from './redis-target.js'
+
+const codec = createCodec()
+const never = new AbortController().signal
+
+describe.skipIf(noRedis)('redis results', () => {
+  let server: RedisServer
+  beforeAll(async () => {
+    server = await RedisServer.start()
+  })
+  afterAll(() => server.close())
+
+  describeBackend('redis://', async () => {
+    const client = server.client()
+    await client.flushall()
+    return {
+      open: (options) => openBackend(server.url, options),
+      raw: async (key) => (await client.getBuffer(key)) ?? undefined,
+      putRaw: async (key, bytes) => {
+        await client.set(key, Buffer.from(bytes))
+        await client.publish(key, Buffer.from(bytes))
+      },
+      /** Brings every expiry nearer; what is due is gone. */
+      age: async (seconds) => {
+        for (const key of await client.keys('*')) {
+          const left = await client.ttl(key)
+          if (left > seconds) await client.expire(key, left - seconds)
+          else if (left >= 0) await client.del(key)
+        }
+      },
+      close: async () => client.disconnect(),
+    }
+  })
+
+  const opened: ResultBackend[] = []
+  const open = (options: Partial<BackendOptions> = {}, url = server.url): ResultBackend => {
+    const backend = openBackend(url, { codec, ...options })
+    opened.push(backend)
+    return backend
+  }
+  async function collect(watch: AsyncIterable<ResultMeta>): Promise<ResultMeta[]> {
+    const metas: ResultMeta[] = []
+    for await (const meta of watch) metas.push(meta)
+    return metas
+  }
+  /** What a server executed while `act` ran, without what it was asked by this. */
+  async function monitored(act: () => Promise<unknown>, on = server): Promise<string[][]> {
+    const monitor = await on.client().monitor()
+    const seen: string[][] = []
+    monitor.on('monitor', (_time: string, args: string[]) => seen.push(args))
+    await act()
+    const client = on.client()
+    await client.echo('end-of-monitor')
+    await vi.waitFor(() => expect(seen.some((args) => args[1] === 'end-of-monitor')).toBe(true), {
+      interval: 5,
+    })
+    client.disconnect()
+    monitor.disconnect()
+    return seen
+  }
+  async function subscriptions(on = server): Promise<string[]> {
+    const client = on.client()
+    const channels = (await client.call('PUBSUB', 'CHANNELS')) as string[]
+    client.disconnect()
+    return channels
+  }
+  afterAll(async () => {
+    await Promise.all(opened.splice(0).map((backend) => backend.close()))
+  })
+
+  it('RES-021 stores with expiry and publishes the same bytes on the channel named like the key', async () => {
+    const backend = open({ expires: 100 })
+    const listener = server.client()
+    const heard: string[] = []
+    await listener.subscribe('celery-task-meta-pub')
+    listener.on('message', (channel: string, text: string) => heard.push(channel, text))
+    await backend.store(metaOf('pub', 'SUCCESS', 5))
+    await vi.waitFor(() => expect(heard).toHaveLength(2), { interval: 2 })
+    const client = server.client()
+    expect(heard).toEqual(['celery-task-meta-pub', await client.get('celery-task-meta-pub')])
+    expect(JSON.parse(heard[1] ?? '')).toMatchObject({ task_id: 'pub', status: 'SUCCESS' })
+    expect(await client.ttl('celery-task-meta-pub')).toBe(100)
+    await open({ expires: null }).store(metaOf('kept', 'SUCCESS', 5))
+    expect(await client.ttl('celery-task-meta-kept')).toBe(-1)
+    await open().store(metaOf('day', 'SUCCESS', 5))
+    expect(await client.ttl('celery-task-meta-day')).toBe(86_400)
+  })
+
+  it('RES-021 stores the results of one tick in one round trip', async () => {
+    const backend = open()
+    await backend.store(metaOf('warm', 'SUCCESS'))
+    const seen = await monitored(() =>
+      Promise.all(Array.from({ length: 100 }, (_, i) => backend.store(metaOf(`tick-${i}`, 'SUCCESS', i)))),
+    )
+    const calls = seen.filter(([name]) => /^evalsha$/i.test(name ?? ''))
+    expect(calls).toHaveLength(1)
+    expect(seen.filter(([name]) => /^setex$/i.test(name ?? ''))).toHaveLength(100)
+    expect((await backend.fetchMany(Array.from({ length: 100 }, (_, i) => `tick-${i}`))).size).toBe(100)
+  })
+
+  it('RES-005 keeps a SUCCESS and replaces the rest also where the bytes are not JSON', async () => {
+    const backend = open({ serializer: 'msgpack' })
+    await backend.store(metaOf('mp', 'STARTED', { pid: 1 }))
+    await backend.store(metaOf('mp', 'PROGRESS', 50))
+    await backend.store(metaOf('mp', 'SUCCESS', 'end'))
+    await backend.store(metaOf('mp', 'STARTED', 'late'))
+    expect(await backend.fetch('mp')).toMatchObject({ state: 'SUCCESS', result: 'end' })
+  })
+
+  it('refuses one key of another type without failing what is stored with it', async () => {
+    const backend = open()
+    await server.client().lpush('celery-task-meta-list', 'x')
+    const stored = await Promise.allSettled([
+      backend.store(metaOf('before', 'SUCCESS', 1)),
+      backend.store(metaOf('list', 'SUCCESS', 1)),
+      backend.store(metaOf('after', 'SUCCESS', 1)),
+    ])
+    expect(stored.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(stored[1]).toMatchObject({ reason: { code: 'BACKEND_STORE' } })
+    expect((await backend.fetchMany(['before', 'after'])).size).toBe(2)
+  })
+
+  it('RES-024 refuses a value of more than 512 MiB before sending it', async () => {
+    const store = new RedisResultStore(redisBackendTarget('redis://127.0.0.1:1', {}, {}), {
+      clock: systemClock(),
+      random: Math.random,
+      logger: silentLogger,
+      expires: 1,
+    })
+    await expect(store.set('celery-task-meta-big', Buffer.alloc(536_870_913))).rejects.toBeInstanceOf(
+      BackendStoreError,
+    )
+    await store.close()
+  })
+
+  it('stores and reads values of several megabytes', async () => {
+    const backend = open()
+    const text = 'x'.repeat(5_000_000)
+    await Promise.all([
+      backend.store(metaOf('l1', 'SUCCESS', text)),
+      backend.store(metaOf('l2', 'SUCCESS', text)),
+    ])
+    expect((await backend.fetch('l2'))?.result).toBe(text)
+  })
+
+  it('RES-022 RES-025 waits on one connection and leaves no subscription behind', async () => {
+    const backend = open()
+    const ids = Array.from({ length: 1500 }, (_, i) => `sub-${i}`)
+    const before = await subscriptions()
+    const waits = ids.map((id) => collect(backend.watch([id], { signal: never })))
+    await vi.waitFor(async () => expect(await subscriptions()).toHaveLength(before.length + 1500), {
+      interval: 10,
+    })
+    const client = server.client()
+    const clients = String(await client.client('LIST')).split('\n')
+    expect(clients.filter((line) => / sub=1500 /.test(line))).toHaveLength(1)
+    const writer = open()
+    await Promise.all(ids.map((id) => writer.store(metaOf(id, 'SUCCESS', id))))
+    expect((await Promise.all(waits)).map(([meta]) => meta?.result)).toEqual(ids)
+    await vi.waitFor(async () => expect(await subscriptions()).toEqual(before), { interval: 5 })
+  })
+
+  it('RES-022 frees the subscription of a wait that was given up, of one of two, and of a forgotten task', async () => {
+    const backend = open()
+    const one = new AbortController()
+    const two = new AbortController()
+    const first = collect(backend.watch(['gone'], { signal: one.signal }))
+    const second = collect(backend.watch(['gone'], { signal: two.signal }))
+    await backend.expect?.('forgotten')
+    const channels = ['celery-task-meta-forgotten', 'celery-task-meta-gone']
+    const now = async (): Promise<string[]> =>
+      (await subscriptions()).filter((c) => /gone|forgotten/.test(c)).sort()
+    await vi.waitFor(async () => expect(await now()).toEqual(channels), { interval: 5 })
+    one.abort()
+    await first
+    await backend.forget('forgotten')
+    await vi.waitFor(async () => expect(await now()).toEqual(['celery-task-meta-gone']), { interval: 5 })
+    two.abort()
+    await second
+    await vi.waitFor(async () => expect(await now()).toEqual([]), { interval: 5 })
+  })
+
+  it('RES-023 subscribes to expected tasks in one command, and frees each as it gets ready', async () => {
+    const backend = open()
+    await collect(backend.watch(['warm-up'], { signal: AbortSignal.timeout(100) }))
+    const ids = Array.from({ length: 50 }, (_, i) => `expected-${i}`)
+    const seen = await monitored(() => Promise.all(ids.map((id) => backend.expect?.(id))))
+    expect(seen.filter(([name]) => /^subscribe$/i.test(name ?? '')).map((args) => args.length)).toEqual([51])
+    await Promise.all(ids.map((id) => open().store(metaOf(id, 'SUCCESS', id))))
+    await vi.waitFor(
+      async () => expect((await subscriptions()).filter((c) => /expected/.test(c))).toEqual([]),
+      { interval: 5 },
+    )
+    expect((await collect(backend.watch(ids, { signal: never }))).length).toBe(50)
+  })
+
+  it('hears a result that was only published, as Celery does', async () => {
+    const backend = open()
+    const wait = collect(backend.watch(['only-pub'], { signal: never }))
+    await vi.waitFor(async () => expect(await subscriptions()).toContain('celery-task-meta-only-pub'), {
+      interval: 5,
+    })
+    const text = '{"status": "SUCCESS", "result": 7, "task_id": "only-pub"}'
+    await server.client().publish('celery-task-meta-only-pub', text)
+    expect((await wait)[0]?.result).toBe(7)
+  })
+
+  it('finds a result whose message was lost, by looking again', async () => {
+    let look: (() => void) | undefined
+    const system = systemClock()
+    const clock = {
+      now: () => system.now(),
+      monotonic: () => system.monotonic(),
+      after: (ms: number, callback: () => void) => {
+        if (ms !== 10_000) return system.after(ms, callback)
+        look = callback
+        return () => {}
+      },
+    }
+    const backend = open({ clock })
+    const wait = collect(backend.watch(['silent'], { signal: never }))
+    await vi.waitFor(async () => expect(await subscriptions()).toContain('celery-task-meta-silent'), {
+      interval: 5,
+    })
+    await server
+      .client()
+      .set('celery-task-meta-silent', '{"status": "SUCCESS", "result": 8, "task_id": "silent"}')
+    look?.()
+    expect((await wait)[0]?.result).toBe(8)
+  })
+
+  it('says what is wrong to those who wait when the server refuses the channel', async () => {
+    const client = server.client()
+    await client.call('ACL', 'SETUSER', 'narrow', 'on', '>pw', '~*', '+@all', 'resetchannels')
+    const url = server.url.replace('redis://', 'redis://narrow:pw@')
+    const wait = collect(open({}, url).watch(['refused'], { signal: never }))
+    await expect(wait).rejects.toMatchObject({ code: 'CONFIG', message: /NOPERM/ })
+  })
+
+  it('RES-026 hides the password in what it shows and throws', async () => {
+    const backend = open(
+      { transportOptions: { retry_policy: { max_retries: 0 } } },
+      'redis://:s3cret@127.0.0.1:1/0',
+    )
+    expect(backend.displayUrl).toBe('redis://:**@127.0.0.1:1/0')
+    const failure = await backend.store(metaOf('x', 'SUCCESS')).catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(BackendUnavailableError)
+    expect(String(failure)).toMatch(/storing SUCCESS of task x/)
+    expect(String(failure)).not.toMatch(/s3cret/)
+  })
+
+  describe('chords', () => {
+    const raw = (key: string): Promise<string | null> => server.client().get(key)
+
+    it('CNV-102 CNV-103 CNV-105 counts parts under Celery’s keys and gives them in header order to the last', async () => {
+      const { chords } = open({ expires: 100 })
+      const client = server.client()
+      await chords?.begin('c1', 3)
+      expect(await raw('celery-taskset-meta-c1.s')).toBe('3')
+      expect(await chords?.partDone('c1', 2, metaOf('p2', 'SUCCESS', { two: 2 }))).toBeUndefined()
+      expect(await chords?.partDone('c1', 0, metaOf('p0', 'SUCCESS', 0))).toBeUndefined()
+      expect(await client.zrange('celery-taskset-meta-c1.j', 0, -1, 'WITHSCORES')).toEqual([
+        '[1, "p0", "SUCCESS", 0]',
+        '0',
+        '[1, "p2", "SUCCESS", {"two": 2}]',
+        '2',
+      ])
+      expect(await client.ttl('celery-taskset-meta-c1.j')).toBe(100)
+      expect(await client.ttl('celery-taskset-meta-c1.s')).toBe(100)
+      const parts = await chords?.partDone('c1', Infinity, metaOf('p1', 'SUCCESS', [1]))
+      expect(parts?.map(({ taskId, result }) => [taskId, result])).toEqual([
+        ['p0', 0],
+        ['p2', { two: 2 }],
+        ['p1', [1]],
+      ])
+      await chords?.end?.('c1')
+      expect(await client.exists(...['j', 't', 's'].map((end) => `celery-taskset-meta-c1.${end}`))).toBe(0)
+    })
+
+    it('CNV-119 counts a part that ran twice with the same result once, and completes again for its second run', async () => {
+      const { chords } = open()
+      await chords?.begin('c2', 2)
+      await chords?.partDone('c2', 0, metaOf('a', 'SUCCESS', 1))
+      expect(await chords?.partDone('c2', 0, metaOf('a', 'SUCCESS', 1))).toBeUndefined()
+      expect(await chords?.partDone('c2', 1, metaOf('b', 'SUCCESS', 1))).toHaveLength(2)
+    })
+
+    it('TSK-093 expects a part more for each that was added', async () => {
+      const { chords } = open()
+      await chords?.begin('c3', 1)
+      await chords?.grow?.('c3')
+      expect(await raw('celery-taskset-meta-c3.t')).toBe('1')
+      expect(await chords?.partDone('c3', 0, metaOf('a', 'SUCCESS', 1))).toBeUndefined()
+      expect(await chords?.partDone('c3', 1, metaOf('b', 'SUCCESS', 1))).toHaveLength(2)
+    })
+
+    it('CNV-103 only counts while no size is known', async () => {
+      const { chords } = open()
+      expect(await chords?.partDone('c4', 0, metaOf('a', 'SUCCESS', 1))).toBeUndefined()
+      await chords?.begin('c4', 2)
+      expect(await chords?.partDone('c4', 1, metaOf('b', 'SUCCESS', 1))).toHaveLength(2)
+    })
+
+    it('CNV-102 keeps a list when result_chord_ordered is off', async () => {
+      const { chords } = open({ transportOptions: { result_chord_ordered: false, global_keyprefix: 'pre' } })
+      await chords?.begin('c5', 2)
+      await chords?.partDone('c5', 1, metaOf('b', 'SUCCESS', 1))
+      expect(await server.client().lrange('pre_celery-taskset-meta-c5.j', 0, -1)).toEqual([
+        '[1, "b", "SUCCESS", 1]',
+      ])
+      const parts = await chords?.partDone('c5', 0, metaOf('a', 'SUCCESS', 1))
+      expect(parts?.map(({ taskId }) => taskId)).toEqual(['b', 'a'])
+    })
+
+    it('CNV-104 gives failed parts with their errors, and joins a header that was saved as a group', async () => {
+      const backend = open()
+      const { chords } = backend
+      const error = { type: 'ValueError', module: 'builtins', args: ['boom', 42], traceback: undefined }
+      await chords?.begin('c6', 1)
+      const [failed] = (await chords?.partDone('c6', 0, metaOf('a', 'FAILURE', error))) ?? []
+      expect(failed).toMatchObject({ taskId: 'a', state: 'FAILURE', result: error })
+
+      await backend.storeGroup('c7', [
+        ['c7', null],
+        [
+          [['x', null], null],
+          [
+            ['inner', null],
+            [
+              [['y', null], null],
+              [['z', null], null],
+            ],
+          ],
+        ],
+      ])
+      await chords?.begin('c7', 3)
+      for (const [index, id] of ['x', 'y', 'z'].entries()) {
+        await backend.store(metaOf(id, 'SUCCESS', id))
+        const parts = await chords?.partDone('c7', index, metaOf(id, 'SUCCESS', id))
+        expect(parts?.map(({ result }) => result)).toEqual(id === 'z' ? ['x', ['y', 'z']] : undefined)
+      }
+    })
+  })
+})

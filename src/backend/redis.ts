@@ -1,0 +1,301 @@
+/**
+ * `redis://`, `rediss://`, `redis+socket://`, `sentinel://`: Celery's Redis results (`celery/backends/redis.py`,
+ * wire-format 8).
+ *
+ * Rule 1: keys, values and pub/sub messages are Celery's, byte for byte; what Celery does in several commands one
+ * script does for all results of one tick.
+ * Rule 2: a lost connection is made again (`RedisLink`); writes are tried again by Celery's `retry_policy`, reads for
+ * 4 s. Trying again never does anything twice.
+ * Rule 3: two connections: one for commands, one for the channels of waits, opened with the first wait.
+ */
+import { createHash } from 'node:crypto'
+import { jittered, linearDelayMs } from '../backoff.js'
+import { type Clock, pause } from '../clock.js'
+import { BackendStoreError, BackendUnavailableError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { RedisArgument, RedisClient } from '../transport/redis-client.js'
+import type { CompletedParts, KeyParts, KeyValueStore } from './key-value-store.js'
+import { RedisChannels } from './redis-channels.js'
+import { RedisLink } from './redis-link.js'
+import { type RetryPolicy, retryPolicyOf } from './redis-retry-policy.js'
+import { ANYWAY, PART, STORE } from './redis-scripts.js'
+import type { RedisBackendTarget } from './redis-target.js'
+
+/** How Redis results are kept. */
+export interface RedisResultOptions {
+  readonly clock: Clock
+  readonly random: () => number
+  readonly logger: Logger
+  /** Seconds, cut to whole ones as in Celery; `null` and 0 keep for ever. */
+  readonly expires: number | null
+}
+
+/** The most that Redis takes as one value: 512 MiB (surface RES-024). */
+const LONGEST_VALUE = 536_870_912
+/** One call of a script holds up the server's other clients, so it stores no more than this. */
+const RESULTS_AT_ONCE = 256
+const BYTES_AT_ONCE = 1_000_000
+const KEYS_AT_ONCE = 1000
+/** Reads are not tried again in Celery; a server that restarts is back sooner than this. */
+const READ_MS = 4000
+/** `close` waits so long for what is under way. */
+const CLOSE_MS = 3000
+
+interface PendingWrite {
+  readonly key: string
+  readonly value: Buffer
+  known: string
+  readonly isSuccess: ((stored: Uint8Array) => Promise<boolean>) | undefined
+  resolve(): void
+  reject(error: unknown): void
+}
+
+/** Results in Redis. */
+export class RedisResultStore implements KeyValueStore {
+  readonly kind = 'redis'
+  readonly displayUrl: string
+  readonly persistent = true
+  readonly autoExpires = true
+  readonly push = true
+  readonly writesInPlace = false
+  readonly channels: RedisChannels
+  readonly parts: KeyParts
+  readonly #link: RedisLink
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #keepSeconds: number
+  readonly #retryPolicy: RetryPolicy
+  readonly #ending = new AbortController()
+  #pending: PendingWrite[] = []
+  #cancelEnd: (() => void) | undefined
+
+  /** Connects at the first use. */
+  constructor(target: RedisBackendTarget, options: RedisResultOptions) {
+    const { clock, random, logger, expires } = options
+    const { signal } = this.#ending
+    this.displayUrl = target.shownUrl
+    this.#clock = clock
+    this.#random = random
+    this.#keepSeconds = Math.max(0, Math.trunc(expires ?? 0))
+    this.#retryPolicy = retryPolicyOf(target.transportOptions)
+    this.#link = new RedisLink({ target, role: 'results', clock, random, logger, signal })
+    this.channels = new RedisChannels(
+      new RedisLink({ target, role: 'results-pubsub', clock, random, logger, signal }),
+    )
+    const isOrdered = target.transportOptions['result_chord_ordered'] !== false
+    this.parts = {
+      begin: (groupKey, size) => this.set(`${groupKey}.s`, Buffer.from(String(size))),
+      grow: (groupKey) => this.#grow(groupKey),
+      add: (groupKey, score, member) => this.#addPart(groupKey, isOrdered ? score : undefined, member),
+      end: (groupKey) => this.#endParts(groupKey),
+    }
+    if (target.isUnverified) {
+      logger.warn(
+        {},
+        `the result backend ${target.shownUrl} does not check the server's certificate (ssl_cert_reqs is none), ` +
+          'so anyone in between can read and change results',
+      )
+    }
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const value = await this.#run('read', (client) => client.runBytes('GET', key))
+    return bytes(value)
+  }
+
+  async getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const parts: (readonly string[])[] = []
+    for (let from = 0; from < keys.length; from += KEYS_AT_ONCE)
+      parts.push(keys.slice(from, from + KEYS_AT_ONCE))
+    const values = await Promise.all(
+      parts.map((part) => this.#run('read', (client) => client.runBytes('MGET', ...part))),
+    )
+    return values.flatMap((part) => (Array.isArray(part) ? part.map(bytes) : []))
+  }
+
+  set(key: string, value: Uint8Array): Promise<void> {
+    return this.#write(key, value, ANYWAY, undefined)
+  }
+
+  put(key: string, value: Uint8Array, isSuccess: (stored: Uint8Array) => Promise<boolean>): Promise<void> {
+    return this.#write(key, value, '', isSuccess)
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#run('read', (client) => client.run('DEL', key))
+  }
+
+  /** Waits are told through `channels`. */
+  onChange(): () => void {
+    return () => {}
+  }
+
+  /** Redis expires results itself. */
+  async cleanup(): Promise<number> {
+    return 0
+  }
+
+  isRecoverable(error: unknown): boolean {
+    return error instanceof BackendUnavailableError
+  }
+
+  end(reason: Error): void {
+    if (this.#ending.signal.aborted) return
+    this.#ending.abort(reason)
+    this.channels.close()
+    this.#cancelEnd = this.#clock.after(CLOSE_MS, () => this.#link.close())
+  }
+
+  async close(): Promise<void> {
+    this.end(new BackendUnavailableError(`The result backend ${this.displayUrl} was closed.`))
+    this.#cancelEnd?.()
+    this.#link.close()
+  }
+
+  async #write(
+    key: string,
+    value: Uint8Array,
+    known: string,
+    isSuccess: PendingWrite['isSuccess'],
+  ): Promise<void> {
+    if (value.length > LONGEST_VALUE) {
+      throw new BackendStoreError(
+        `The value for ${key} has ${value.length} bytes, more than the 512 MiB that Redis takes. ` +
+          'Store it elsewhere, and return where it is.',
+      )
+    }
+    return new Promise((resolve, reject) => {
+      const buffer = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+      this.#enqueue({ key, value: buffer, known, isSuccess, resolve, reject })
+    })
+  }
+
+  #enqueue(write: PendingWrite): void {
+    this.#pending.push(write)
+    if (this.#pending.length === 1) setImmediate(() => this.#flush())
+  }
+
+  /** Sends what was asked for in this tick, in calls that do not hold up the server. */
+  #flush(): void {
+    const writes = this.#pending
+    this.#pending = []
+    let batch: PendingWrite[] = []
+    let size = 0
+    for (const write of writes) {
+      if (
+        batch.length === RESULTS_AT_ONCE ||
+        (batch.length > 0 && size + write.value.length > BYTES_AT_ONCE)
+      ) {
+        void this.#store(batch)
+        batch = []
+        size = 0
+      }
+      batch.push(write)
+      size += write.value.length
+    }
+    if (batch.length > 0) void this.#store(batch)
+  }
+
+  /** Never rejects; each write settles on its own. */
+  async #store(writes: readonly PendingWrite[]): Promise<void> {
+    const keys = writes.map(({ key }) => key)
+    const args: RedisArgument[] = [this.#keepSeconds]
+    for (const { value, known } of writes) args.push(value, known)
+    let verdicts: unknown
+    try {
+      verdicts = await this.#run('write', (client) => client.script(STORE, keys, args))
+    } catch (error) {
+      for (const write of writes) write.reject(error)
+      return
+    }
+    for (const [index, write] of writes.entries()) {
+      const verdict: unknown = Array.isArray(verdicts) ? verdicts[index] : undefined
+      if (!Array.isArray(verdict)) write.resolve()
+      else if (verdict[0] === null) write.reject(refusal(this.displayUrl, write.key, verdict[1]))
+      else void this.#judge(write, verdict[0] as Buffer)
+    }
+  }
+
+  /** What is stored is not JSON as Celery writes it: whether it is a SUCCESS only the reader of results can tell. */
+  async #judge(write: PendingWrite, stored: Buffer): Promise<void> {
+    try {
+      if ((await write.isSuccess?.(stored)) === true) return write.resolve()
+      write.known = createHash('sha1').update(stored).digest('hex')
+      this.#enqueue(write)
+    } catch (error) {
+      write.reject(error)
+    }
+  }
+
+  async #addPart(
+    groupKey: string,
+    score: number | undefined,
+    member: Uint8Array,
+  ): Promise<CompletedParts | undefined> {
+    const keys = [`${groupKey}.j`, `${groupKey}.t`, `${groupKey}.s`, groupKey]
+    const place = score === undefined ? '' : Number.isFinite(score) ? String(score) : '+inf'
+    const reply = await this.#run('write', (client, isAgain) =>
+      client.script(PART, keys, [Buffer.from(member), place, this.#keepSeconds, isAgain ? 1 : 0]),
+    )
+    if (!Array.isArray(reply)) return undefined
+    const [group, members] = reply as unknown[]
+    return { members: Array.isArray(members) ? members.filter(Buffer.isBuffer) : [], group: bytes(group) }
+  }
+
+  /** INCR is the one command here that must not be sent twice. */
+  async #grow(groupKey: string): Promise<void> {
+    const client = await this.#run('write', async (open) => open)
+    await client.run('INCRBY', `${groupKey}.t`, 1)
+  }
+
+  async #endParts(groupKey: string): Promise<void> {
+    await this.#run('write', (client) =>
+      client.batch([
+        ['MULTI'],
+        ['DEL', `${groupKey}.j`],
+        ['DEL', `${groupKey}.t`],
+        ['DEL', `${groupKey}.s`],
+        ['EXEC'],
+      ]),
+    )
+  }
+
+  async #run<T>(
+    kind: 'read' | 'write',
+    operation: (client: RedisClient, isAgain: boolean) => Promise<T>,
+  ): Promise<T> {
+    const { signal } = this.#ending
+    const giveUpAt = this.#clock.monotonic() + READ_MS
+    let wasSent = false
+    for (let retries = 0; ; retries++) {
+      try {
+        const client = await this.#link.client()
+        const isAgain = wasSent
+        wasSent = true
+        return await operation(client, isAgain)
+      } catch (error) {
+        if (signal.aborted) throw signal.reason
+        if (!this.isRecoverable(error)) throw error
+        const policy = this.#retryPolicy
+        const delayMs = jittered(linearDelayMs(retries, policy), this.#random, 0.3)
+        const isOver =
+          kind === 'write' ? retries >= policy.maxRetries : this.#clock.monotonic() + delayMs >= giveUpAt
+        if (isOver) throw error
+        await pause(this.#clock, delayMs, signal)
+      }
+    }
+  }
+}
+
+function bytes(value: unknown): Uint8Array | undefined {
+  return Buffer.isBuffer(value) ? value : undefined
+}
+
+/** What the server said of one write among others: out of memory and the like may pass, another type does not. */
+function refusal(shownUrl: string, key: string, reply: unknown): Error {
+  const words = Buffer.isBuffer(reply) ? reply.toString() : String(reply)
+  const text = `The Redis server ${shownUrl} refused to store ${key}: ${words}`
+  return /OOM|READONLY|MISCONF|NOREPLICAS|LOADING/.test(words)
+    ? new BackendUnavailableError(text)
+    : new BackendStoreError(`${text}. Delete the key, or use another global_keyprefix.`)
+}

@@ -1,0 +1,292 @@
+/**
+ * Waits for results that the store sends as they are stored (`celery/backends/asynchronous.py`, wire-format 8.5).
+ *
+ * Rule 1: subscribe, then read, then listen: what was stored before the subscription is read, what comes later is
+ * heard. The same after every reconnect.
+ * Rule 2: a key stays subscribed while somebody waits for it or expects it, and not a tick longer.
+ * Rule 3: a value that was read is dropped when one was heard meanwhile, which is newer or will be followed by the one
+ * that was read.
+ * Rule 4: one slow look at all that is waited for is the net below; it is the only timer.
+ */
+import type { ResultMeta } from '../../protocol/result-meta.js'
+import { READY_STATES } from '../../protocol/task-state.js'
+import type { Clock } from '../clock.js'
+import { onAbort } from './abort-listener.js'
+import type { WatchOptions } from './backend.js'
+import type { KeyChannels } from './key-value-store.js'
+import type { DecodedMeta } from './result-poll.js'
+
+/** What is waited on. */
+export interface PushSource {
+  readonly channels: KeyChannels
+  /** Stored bytes by task id; ids with nothing stored are left out. */
+  read(taskIds: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>>
+  decode(taskId: string, bytes: Uint8Array): Promise<DecodedMeta>
+  keyOf(taskId: string): string
+  /** `undefined` for the key of something else. */
+  idOf(key: string): string | undefined
+}
+
+interface Wait {
+  readonly waiting: Set<string>
+  readonly every: boolean
+  readonly seen: Map<string, Uint8Array>
+  readonly found: ResultMeta[]
+  error: { readonly reason: unknown } | undefined
+  ended: boolean
+  wake: () => void
+}
+
+/** Between looks at everything, in case a message was lost on the way. */
+const LOOK_MS = 10_000
+/** The same while the store cannot be read. */
+const TROUBLED_LOOK_MS = 1000
+/** A store that cannot be read for so long fails the waits: about what Celery's 20 retries take. */
+const PATIENCE_MS = 20_000
+/** What nobody came to wait for in this time is not listened to any longer; a later wait subscribes again. */
+const EXPECT_MS = 600_000
+/** Nor are more than so many. */
+const MOST_EXPECTED = 20_000
+
+/** See above. */
+export class ResultPush {
+  readonly #source: PushSource
+  readonly #clock: Clock
+  readonly #waits = new Map<string, Set<Wait>>()
+  readonly #all = new Set<Wait>()
+  /** When each was expected; the first ones first. */
+  readonly #expected = new Map<string, number>()
+  readonly #toRead = new Set<string>()
+  /** For each read under way, what was heard meanwhile. */
+  readonly #heardDuringReads = new Set<Set<string>>()
+  #isReadPlanned = false
+  #cancelTimer: (() => void) | undefined
+  #troubledSince: number | undefined
+
+  constructor(source: PushSource, clock: Clock) {
+    this.#source = source
+    this.#clock = clock
+    source.channels.listen({
+      onValue: (key, bytes) => {
+        const id = source.idOf(key)
+        if (id !== undefined) this.#hear(id, bytes)
+      },
+      onReady: (keys) => {
+        for (const key of keys) {
+          const id = source.idOf(key)
+          if (id !== undefined) this.hint(id)
+        }
+      },
+      onRefused: (keys, reason) => {
+        for (const key of keys)
+          for (const wait of this.#waits.get(source.idOf(key) ?? '') ?? []) end(wait, reason)
+      },
+    })
+  }
+
+  /** How many watches are open. */
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Subscribes before the task is sent (surface RES-023); resolves when that has been written. Never fails. */
+  async expect(taskId: string): Promise<void> {
+    const now = this.#clock.monotonic()
+    this.#expected.delete(taskId)
+    this.#expected.set(taskId, now)
+    for (const [oldest, since] of this.#expected) {
+      if (now - since <= EXPECT_MS && this.#expected.size <= MOST_EXPECTED) break
+      this.drop(oldest)
+    }
+    this.#source.channels.want(this.#source.keyOf(taskId))
+    await this.#source.channels.flushed()
+  }
+
+  /** Expects the task no longer; those who wait go on. */
+  drop(taskId: string): void {
+    this.#expected.delete(taskId)
+    this.#unwant(taskId)
+  }
+
+  /** Reads one task's result soon, if anybody waits for it. */
+  hint(taskId: string): void {
+    if (!this.#waits.has(taskId)) return
+    this.#toRead.add(taskId)
+    if (this.#isReadPlanned) return
+    this.#isReadPlanned = true
+    setImmediate(() => {
+      this.#isReadPlanned = false
+      const ids = [...this.#toRead].filter((id) => this.#waits.has(id))
+      this.#toRead.clear()
+      void this.#look(ids)
+    })
+  }
+
+  /** See `ResultBackend.watch`; `interval` has no meaning here. */
+  async *watch(
+    taskIds: readonly string[],
+    options: WatchOptions,
+  ): AsyncGenerator<ResultMeta, void, undefined> {
+    const { signal } = options
+    if (signal.aborted || taskIds.length === 0) return
+    const wait = this.#open(taskIds, options.every === true)
+    const stopListening = onAbort(signal, () => {
+      wait.ended = true
+      wait.wake()
+    })
+    try {
+      for (;;) {
+        for (let meta = wait.found.shift(); meta !== undefined; meta = wait.found.shift()) {
+          if (signal.aborted) return
+          yield meta
+        }
+        if (wait.error !== undefined) throw wait.error.reason
+        if (wait.ended || wait.waiting.size === 0) return
+        await new Promise<void>((resolve) => {
+          wait.wake = resolve
+        })
+      }
+    } finally {
+      stopListening()
+      this.#close(wait)
+    }
+  }
+
+  /** Ends every watch, each with `reason`, and expects nothing any longer. */
+  end(reason: unknown): void {
+    for (const wait of this.#all) {
+      wait.error ??= { reason }
+      wait.wake()
+      this.#close(wait)
+    }
+    for (const id of [...this.#expected.keys()]) this.drop(id)
+  }
+
+  #open(taskIds: readonly string[], every: boolean): Wait {
+    const wait: Wait = {
+      waiting: new Set(taskIds),
+      every,
+      seen: new Map(),
+      found: [],
+      error: undefined,
+      ended: false,
+      wake: () => {},
+    }
+    this.#all.add(wait)
+    for (const id of wait.waiting) {
+      const others = this.#waits.get(id)
+      if (others === undefined) this.#waits.set(id, new Set([wait]))
+      else others.add(wait)
+      // Otherwise it is read when the subscription is there.
+      if (this.#source.channels.want(this.#source.keyOf(id))) this.hint(id)
+    }
+    this.#arm()
+    return wait
+  }
+
+  #close(wait: Wait): void {
+    if (!this.#all.delete(wait)) return
+    for (const id of wait.waiting) this.#leave(wait, id)
+    if (this.#all.size > 0) return
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    this.#troubledSince = undefined
+  }
+
+  #leave(wait: Wait, taskId: string): void {
+    const others = this.#waits.get(taskId)
+    others?.delete(wait)
+    if (others?.size !== 0) return
+    this.#waits.delete(taskId)
+    // Who waited and left will not come back for it unasked.
+    this.drop(taskId)
+  }
+
+  #unwant(taskId: string): void {
+    if (this.#waits.has(taskId) || this.#expected.has(taskId)) return
+    this.#source.channels.unwant(this.#source.keyOf(taskId))
+  }
+
+  #arm(): void {
+    if (this.#cancelTimer !== undefined || this.#all.size === 0) return
+    const ms = this.#troubledSince === undefined ? LOOK_MS : TROUBLED_LOOK_MS
+    this.#cancelTimer = this.#clock.after(ms, () => {
+      this.#cancelTimer = undefined
+      void this.#look([...this.#waits.keys()]).then(() => this.#arm())
+    })
+  }
+
+  /** Never rejects: whatever goes wrong is thrown by the watches that it concerns. */
+  async #look(taskIds: readonly string[]): Promise<void> {
+    if (taskIds.length === 0) return
+    const heard = new Set<string>()
+    this.#heardDuringReads.add(heard)
+    try {
+      const values = await this.#source.read(taskIds)
+      this.#troubledSince = undefined
+      for (const [id, bytes] of values) if (!heard.has(id)) void this.#deliver(id, bytes)
+    } catch (reason) {
+      this.#fail(taskIds, reason)
+    } finally {
+      this.#heardDuringReads.delete(heard)
+    }
+  }
+
+  /** A store that is away is waited for; what is wrong otherwise is told at once. */
+  #fail(taskIds: readonly string[], reason: unknown): void {
+    const now = this.#clock.monotonic()
+    this.#troubledSince ??= now
+    if (isRetriable(reason) && now - this.#troubledSince < PATIENCE_MS) {
+      // Look again sooner than a quiet store would be looked at.
+      this.#cancelTimer?.()
+      this.#cancelTimer = undefined
+      this.#arm()
+      return
+    }
+    const concerned = new Set<Wait>()
+    for (const id of taskIds) for (const wait of this.#waits.get(id) ?? []) concerned.add(wait)
+    for (const wait of concerned) end(wait, reason)
+  }
+
+  #hear(taskId: string, bytes: Uint8Array): void {
+    for (const heard of this.#heardDuringReads) heard.add(taskId)
+    void this.#deliver(taskId, bytes)
+  }
+
+  /** Never rejects. */
+  async #deliver(taskId: string, bytes: Uint8Array): Promise<void> {
+    const isWaitedFor = this.#waits.has(taskId)
+    if (!isWaitedFor && !this.#expected.has(taskId)) return
+    try {
+      const { meta } = await this.#source.decode(taskId, bytes)
+      for (const wait of [...(this.#waits.get(taskId) ?? [])]) this.#tell(wait, taskId, meta, bytes)
+      if (READY_STATES.has(meta.state)) this.drop(taskId)
+    } catch (reason) {
+      for (const wait of this.#waits.get(taskId) ?? []) end(wait, reason)
+    }
+  }
+
+  #tell(wait: Wait, taskId: string, meta: ResultMeta, bytes: Uint8Array): void {
+    if (READY_STATES.has(meta.state)) {
+      wait.waiting.delete(taskId)
+      wait.seen.delete(taskId)
+      this.#leave(wait, taskId)
+    } else {
+      const seen = wait.seen.get(taskId)
+      if (!wait.every || (seen !== undefined && Buffer.compare(seen, bytes) === 0)) return
+      wait.seen.set(taskId, bytes)
+    }
+    wait.found.push(meta)
+    wait.wake()
+  }
+}
+
+function end(wait: Wait, reason: unknown): void {
+  wait.error ??= { reason }
+  wait.ended = true
+  wait.wake()
+}
+
+function isRetriable(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'retriable' in error && error.retriable === true
+}
