@@ -2,7 +2,8 @@
  * A chord's parts, counted in a store of keys and values so that workers of both languages may finish them
  * (`RedisBackend.on_chord_part_return`, wire-format 8.4, surface CNV-102 to CNV-109).
  *
- * Rule 1: a header that was saved as a group holds groups itself; its values are then joined in that shape.
+ * Rule 1: a part that runs twice, once in each language, is one part: JSON is written as Python writes it, to the byte.
+ * Rule 2: a header that was saved as a group holds groups itself; its values are then joined in that shape.
  */
 import { DecodeError } from '../../protocol/errors.js'
 import type { RemoteError } from '../../protocol/remote-error.js'
@@ -56,7 +57,8 @@ export class KeyValueChords implements ChordCounter {
   ): Promise<readonly ResultMeta[] | undefined> {
     const { result } = resultMetaToWire(meta, this.#encoding)
     const { codec, serializer } = this.#encoding
-    const member = codec.encode([1, meta.taskId, meta.state, result], serializer).body
+    const { body } = codec.encode([1, meta.taskId, meta.state, result], serializer)
+    const member = this.#contentType === 'application/json' ? asPythonWrites(body) : body
     const done = await this.#on(
       `counting task ${meta.taskId} as a part of chord ${groupId}`,
       groupId,
@@ -95,6 +97,19 @@ export class KeyValueChords implements ChordCounter {
     const metas = await this.#source.fetchMany([...ids])
     return members.map((member) => join(member, metas))
   }
+}
+
+/** Compact JSON as `json.dumps` has it: blanks after commas and colons, and ASCII only. */
+function asPythonWrites(json: Uint8Array): Uint8Array {
+  const text = Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString()
+  const spaced = text.replace(/"(?:[^"\\]|\\.)*"|[,:]/g, (token) =>
+    token.length === 1 ? `${token} ` : token,
+  )
+  const ascii = spaced.replace(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+  return Buffer.from(ascii)
 }
 
 function membersOf(tuple: unknown): readonly unknown[] | undefined {

@@ -13,7 +13,7 @@ export const ANYWAY = 'x'
  * that is known to be no SUCCESS, or nothing.
  * Gives for each key 1 (stored), 0 (kept), or a list of what is stored, when the caller must tell which it is, or of
  * `false` and an error.
- * JSON as Celery and we write it begins with the status, so only its head is looked at.
+ * JSON as Celery writes it, and we without its spaces, begins with the status, so only its head is looked at.
  */
 export const STORE = redisScript(`
 local function write(key, value, ttl)
@@ -33,7 +33,7 @@ for i, key in ipairs(KEYS) do
     if type(head) == 'table' then
       out[i] = {false, head.err}
     else
-      local status = string.match(head, '^{"status": "([^"\\\\]+)"')
+      local status = string.match(head, '^{"status": ?"([^"\\\\]+)"')
       if status == 'SUCCESS' then
         out[i] = 0
       elseif head == '' or status then
