@@ -151,14 +151,29 @@ describe('App', () => {
 
   it('TSK-004 refuses wrong arguments before anything is sent, unless typing is off', async () => {
     const app = makeApp()
-    const add = app.task('t.add', (x: number, y: number) => x + y)
+    const add = app.task('t.add', { params: ['x', 'y'] }, (x: number, y: number) => x + y)
     await expect(add.delay(...([1] as unknown as [number, number]))).rejects.toThrow(
       new TypeError("add() missing 1 required positional argument: 'y'"),
     )
     await expect(add.s(1).delay(...([] as unknown as [number]))).rejects.toThrow(TypeError)
-    const loose = app.task('t.loose', { typing: false }, (x: number) => x)
+    const one = app.task('t.one', (x: number) => x)
+    await expect(one.delay(...([1, 2] as unknown as [number]))).rejects.toThrow(
+      new TypeError('one() takes 1 positional argument but 2 were given'),
+    )
+    const loose = app.task('t.loose', { params: ['x'], typing: false }, (x: number) => x)
     await loose.delay(...([] as unknown as [number]))
     expect(await messages()).toHaveLength(1)
+  })
+
+  it('TSK-004 sends what TypeScript lets through: an optional parameter may be left out, with and without params', async () => {
+    const app = makeApp()
+    const scale = app.task('t.scale', (x: number, by?: number) => x * (by ?? 2))
+    const named = app.task('t.named', { params: ['x', 'by?'] }, (x: number, by?: number) => x * (by ?? 2))
+    await scale.delay(1)
+    await named.delay(1)
+    expect((await messages()).map((one) => one.body[0])).toEqual([[1], [1]])
+    expect(await (await scale.apply({ args: [4] })).get()).toBe(8)
+    expect(await (await named.apply({ args: [4] })).get()).toBe(8)
   })
 
   it('TSK-013 refuses a task whose soft limit is over its hard one', async () => {

@@ -100,8 +100,9 @@ export class Run {
     })
   }
 
-  /** Stores `record`; throws what the backend throws, or `RunAbandoned`. */
-  store(record: ResultMeta): Promise<void> {
+  /** Stores `record`, unless the message had no id to store it under; throws what the backend throws, or `RunAbandoned`. */
+  async store(record: ResultMeta): Promise<void> {
+    if (record.taskId === '') return this.gate.check()
     return this.gate.effect(() => this.host.backend.store(record, resultRequest(this.request)))
   }
 }

@@ -129,6 +129,7 @@ export class RunningTask implements TaskContext {
       extended: host.execution.resultExtended,
       ...(change.taskId === undefined ? {} : { taskId: change.taskId }),
     })
+    if (record.taskId === '') return
     await gate.effect(() => host.backend.store(record, resultRequest(request)))
   }
 
@@ -140,6 +141,7 @@ export class RunningTask implements TaskContext {
   async isAborted(): Promise<boolean> {
     this.checkpoint()
     const { host, request } = this.#parts
+    if (request.message.id === '') return false
     return (await host.backend.fetch(request.message.id))?.state === 'ABORTED'
   }
 

@@ -35,7 +35,7 @@ export interface AsyncPoolOptions {
 
 /** The pool of `--pool async`: every task is a call on this event loop. */
 export class AsyncPool implements Pool {
-  readonly name = 'pool'
+  readonly name = 'async'
   private readonly host: Host
   private readonly pid: number
   private readonly successes: SuccessSet

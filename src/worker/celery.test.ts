@@ -86,7 +86,7 @@ describe('the front door', () => {
 
   it('PYO-011 stores the TypeError that Python would, for arguments that do not fit', async () => {
     await using app = makeApp()
-    app.task('t.add', (x: number, y: number) => x + y)
+    app.task('t.add', { params: ['x', 'y'] }, (x: number, y: number) => x + y)
     await using worker = app.worker({ concurrency: 1 })
     await worker.start()
     const error = await failureOf(await app.sendTask('t.add', { args: [1] }))
