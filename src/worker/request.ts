@@ -7,7 +7,7 @@
  */
 import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
 import type { Clock } from '../clock.js'
-import type { Host, RunnableTask } from '../execution/host.js'
+import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
@@ -32,6 +32,8 @@ export interface Desk {
   /** Seconds; the worker's own defaults, `--time-limit` and `--soft-time-limit`. */
   readonly timeLimit: number | undefined
   readonly softTimeLimit: number | undefined
+  /** Limits that were set while the worker ran, by task; they stand in place of the task's own (surface CTL-046). */
+  readonly changedLimits: ReadonlyMap<string, Pick<TaskOptions, 'softTimeLimit' | 'timeLimit'>>
   onAccepted(request: Request): void
   /** The broker has answered an ack or a reject. */
   onAcknowledged(): void
@@ -125,7 +127,7 @@ export class Request implements Candidate {
   /** The message's limits where they are not zero, else the task's, else the worker's (WRK-049). */
   get limits(): TimeLimits {
     const { message } = this.taskRequest
-    const { options } = this.runnable
+    const options = this.desk.changedLimits.get(this.task) ?? this.runnable.options
     return {
       soft: message.softTimeLimit || options.softTimeLimit || this.desk.softTimeLimit || undefined,
       hard: message.timeLimit || options.timeLimit || this.desk.timeLimit || undefined,
