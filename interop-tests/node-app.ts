@@ -1,5 +1,5 @@
 /** The TypeScript side of the interop tests: an app on the shop's folders, and the tasks that Python sends to. */
-import { Celery, type AppOptions, Ignore, Reject } from '../src/index.js'
+import { type AppOptions, Celery, Ignore, Reject } from '../src/index.js'
 import type { Shop } from './harness.js'
 
 /** Everything a message may come in. */
