@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
 import { decodeControlReply, encodeControlRequest } from '../../protocol/control.js'
 import { ResultSet } from '../backend/result-set.js'
-import { TaskRevokedError } from '../errors.js'
+import { BrokerUnavailableError, TaskRevokedError } from '../errors.js'
 import { openTransport } from '../transport/open.js'
 import type { Connection, Transport } from '../transport/transport.js'
 import { type ControlCommand, noReply, ok } from './commands/command.js'
@@ -275,6 +275,50 @@ describe('remote control of a worker', () => {
     const id = await trial.send('t.ok')
     await until('it works', async () => (await trial.state(id)) === 'SUCCESS')
     expect(await broker.queueLength(mailbox)).toBe(0)
+  })
+
+  it('WRK-087 tries again when the broker is lost while the mailbox is declared', async () => {
+    await using trial = new Trial()
+    let refusals = 1
+    await trial.started({
+      openTransport: transportWith((connection) => ({
+        ...forwarded(connection),
+        declare: (topology) => {
+          const isMailbox = topology.queues.some(({ name }) => name === mailbox)
+          if (!isMailbox || refusals === 0) return connection.declare(topology)
+          refusals -= 1
+          return Promise.reject(new BrokerUnavailableError('gone'))
+        },
+      })),
+    })
+    expect(trial.logged(/Cannot connect to .*: gone\./, 'error')).toHaveLength(1)
+    expect(await trial.app.control.ping({ timeout: 5, limit: 1 })).toHaveLength(1)
+  })
+
+  it('a command that takes its time holds up neither other commands nor tasks, and is waited for at the end', async () => {
+    await using trial = new Trial()
+    const worker = trial.worker()
+    const slow = gate()
+    const commands: ControlCommand[] = [
+      { name: 'slow', required: [], run: () => slow.opened.then(() => ok('at last')) },
+      { name: 'quick', required: [], run: () => ok('at once') },
+    ]
+    const control = new RemoteControl({
+      app: trial.app,
+      worker,
+      logger: trial.app.logger,
+      commands: new Map(commands.map((one) => [one.name, one])),
+    })
+    await control.attach(await trial.broker(), false)
+    const options = { reply: true, limit: 1, timeout: 5 }
+    const first = trial.app.control.broadcast('slow', {}, options)
+    expect(await trial.app.control.broadcast('quick', {}, options)).toEqual([{ 'w@test': { ok: 'at once' } }])
+    const detached = control.detach()
+    slow.open()
+    expect(await first).toEqual([{ 'w@test': { ok: 'at last' } }])
+    await detached
+    await trial.app.control.broadcast('quick')
+    expect(await trial.waiting(mailbox)).toBe(0)
   })
 
   it('drops what was sent to its name before it was there: an old shutdown ends no new worker', async () => {
