@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import {
   link,
   mkdir,
@@ -8,6 +8,7 @@ import {
   readFile,
   rename,
   rm,
+  symlink,
   utimes,
   writeFile,
 } from 'node:fs/promises'
@@ -241,6 +242,37 @@ describe('FilesystemStore', () => {
     const [report] = collector.unreadable
     expect(await readFile(report!.keptAt, 'utf8')).toBe('{"body": "abc')
     expect(report!.keptAt).toContain(path.join('.celeriac', 'unreadable'))
+  })
+
+  it('sets aside what has the name of a message and cannot be read, and goes on with the rest', async () => {
+    const connection = await connect()
+    await mkdir(path.join(folder, '0_a.q.msg'))
+    await symlink('0_b.q.msg', path.join(folder, '0_b.q.msg'))
+    spawnSync('mkfifo', [path.join(folder, '0_c.q.msg')])
+    await connection.publish(toQueue('q', ['fine']))
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await collector.count(1)
+    await collector.until(() => collector.unreadable.length === 3)
+    expect(collector.unreadable.map(({ keptAt }) => path.basename(keptAt)).sort()).toEqual([
+      '0_a.q.msg',
+      '0_b.q.msg',
+      '0_c.q.msg',
+    ])
+    expect(await messageFiles()).toEqual([])
+  })
+
+  it('gives back what a dead process held, also when one file among it cannot be read', async () => {
+    const [publisher, consumer] = [await connect(), await connect()]
+    await publisher.publish(toQueue('q', ['fine']))
+    const [file] = await messageFiles()
+    const left = path.join(folder, '.celeriac', 'held', 'left-by-a-dead-process')
+    await mkdir(path.join(left, '0_a.q.msg'), { recursive: true })
+    await rename(path.join(folder, file!), path.join(left, file!))
+    const collector = new Collector()
+    await consumer.consume(['q'], collector.options(0))
+    await collector.count(1)
+    await collector.until(() => collector.unreadable.length === 1)
   })
 
   it('refuses queue names that cannot be part of a file name, and writes nothing', async () => {
