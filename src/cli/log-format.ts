@@ -64,7 +64,8 @@ export function formatLine(record: LogRecord, color: boolean): string {
   const stack = record.traceback ?? record.err?.stack ?? record.err?.message
   const text = `[${asctime(record.time)}: ${level}/MainProcess] ${task}${record.msg ?? ''}${stack === undefined ? '' : `\n${stack}`}`
   const paint = colors[level]
-  return color && paint !== undefined ? styleText(paint, text) : text
+  // Whoever asked for colours has looked at the stream; styleText would look at standard output.
+  return color && paint !== undefined ? styleText(paint, text, { validateStream: false }) : text
 }
 
 /** How a command logs. */
