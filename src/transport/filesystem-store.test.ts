@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
+import { ConfigError, InvalidArgumentError } from '../errors.js'
 import { Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { createFilesystemTransport } from './filesystem-transport.js'
 import { describeTransport } from './transport.conformance.js'
@@ -407,7 +407,7 @@ describe('FilesystemStore', () => {
     await writeFile(path.join(folder, 'file'), '')
     const url = `filesystem://${path.join(folder, 'file')}`
     const failing = createFilesystemTransport().connect(url, { transportOptions: {} })
-    await expect(failing).rejects.toBeInstanceOf(BrokerUnavailableError)
+    await expect(failing).rejects.toBeInstanceOf(ConfigError)
     await expect(failing).rejects.toThrow(path.join(folder, 'file'))
     const wrong = createFilesystemTransport().connect(url, { transportOptions: { data_folder_in: 5 } })
     await expect(wrong).rejects.toBeInstanceOf(ConfigError)
