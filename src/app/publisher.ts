@@ -378,8 +378,9 @@ export class Publisher {
   ): Promise<T> {
     signal?.throwIfAborted()
     const timeout = new AbortController()
-    const late = new BrokerUnavailableError(`no answer within ${timeoutMs} ms`)
-    const cancel = this.deps.clock.after(timeoutMs, () => timeout.abort(late))
+    const cancel = this.deps.clock.after(timeoutMs, () => {
+      timeout.abort(new BrokerUnavailableError(`no answer within ${timeoutMs} ms`))
+    })
     const either = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal])
     try {
       return await work(either)

@@ -10,7 +10,7 @@ import type { Clock } from '../clock.js'
 import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
-import type { Logger } from '../logger.js'
+import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, TimeLimits } from '../pool/pool.js'
 import type { Delivery } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
@@ -214,7 +214,9 @@ export class Request implements Candidate {
   private accept(pid: number): void {
     this.pid = pid
     this.desk.onAccepted(this)
-    this.desk.logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
+    const { logger } = this.desk
+    if (wouldLog(logger, 'debug'))
+      logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
     if (!this.runnable.options.acksLate) this.keep(this.settle('ack'))
   }
 
