@@ -18,6 +18,13 @@ export const app = new Celery('shop', {
   resultBackend: 'file://${folder}/results',
 })
 const note = (text: string): void => appendFileSync('${folder}/notes', text + '\\n')
+for (const signal of [app.signals.importModules, app.signals.userPreloadOptions, app.signals.workerShuttingDown]) {
+  signal.connect((event) => {
+    if (process.env.TELL) note(event.signal + ' ' + ('how' in event ? event.sig + ' ' + event.how + ' ' + event.exitcode : ''))
+  })
+}
+// What an app may leave open: no command but the worker waits for it.
+setInterval(() => {}, 60_000)
 app.task('shop.add', (x: number, y: number): number => x + y)
 app.task('shop.fail', () => { throw new TypeError('no such order') })
 app.task('shop.slow', { acksLate: true }, async (mark: string, seconds: number) => {
@@ -73,12 +80,13 @@ describe('the command line', () => {
     )
     return { ...Object.fromEntries(clean), ...more }
   }
-  const start = (args: string[], more: NodeJS.ProcessEnv = {}) => {
+  const start = (args: string[], more: NodeJS.ProcessEnv = {}, input = '') => {
     const child = spawn(process.execPath, [cli, ...args], {
       cwd: folder ?? base,
       env: env(more),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     })
+    child.stdin.end(input)
     children.add(child)
     let stdout = ''
     let stderr = ''
@@ -317,9 +325,70 @@ describe('the command line', () => {
 
   it('CLI-006 every failure has a --json form', async () => {
     project()
-    const { code, stderr } = await run(['--json', '-A', './nowhere.ts', 'report'])
-    expect(code).toBe(2)
-    expect(JSON.parse(stderr)).toEqual({ error: expect.stringContaining('nowhere.ts') })
+    for (const [args, text, exit] of [
+      [['--json', '-A', './nowhere.ts', 'report'], 'nowhere.ts', 2],
+      [['-A', app, 'worker', '--json', '--bogus'], "unknown option '--bogus'", 2],
+      [['-A', app, '--json', 'call', 'shop.add', '-a', 'x'], 'not JSON: x', 2],
+      [['-A', app, '--json', 'result', 'nobody', '--timeout', '0.2'], 'PENDING', 1],
+    ] as const) {
+      const { code, stdout, stderr } = await run([...args])
+      expect({ code, stdout }).toEqual({ code: exit, stdout: '' })
+      expect(JSON.parse(stderr)).toEqual({ error: expect.stringContaining(text) })
+    }
+  })
+
+  it('SIG-016 SIG-022 SIG-031 tells the app of its options, its modules and the end of the worker', async () => {
+    project()
+    writeFileSync(join(folder, 'more.ts'), "import { app } from './app.ts'\napp.task('shop.more', () => 1)\n")
+    const started = await worker(['-I', './more.ts'], { TELL: '1' })
+    expect(started.text()).toContain('  . shop.more')
+    started.child.kill('SIGTERM')
+    await started.ended
+    expect(notes().map((note) => note.trim())).toEqual([
+      'user_preload_options',
+      'import_modules',
+      'worker_shutting_down SIGTERM Warm 0',
+    ])
+  })
+
+  it('CLI-023 a shell knows the app and its tasks, and ends with the pipe that feeds it', async () => {
+    project()
+    const lines = [
+      'const eager = await add.apply({ args: [20, 22] })',
+      'nonsense',
+      'await new Promise((resolve) => setTimeout(resolve, 100)).then(() => eager.get())',
+      'app.main + typeof kw',
+    ]
+    const { code, stdout } = await start(['-A', app, 'shell'], {}, lines.join('\n')).ended
+    expect(code).toBe(0)
+    expect(stdout).toContain('app, add, fail, slow, early')
+    expect(stdout).toMatch(/nonsense is not defined[\s\S]*> 42\n[\s\S]*'shopfunction'/)
+  })
+
+  it('CLI-018 gives up on an unknown id, and on a broker folder that cannot be made, and says why', async () => {
+    project()
+    const unknown = await run(['-A', app, 'result', 'nobody', '--timeout', '0.2'])
+    expect(unknown).toMatchObject({ code: 1, stdout: '' })
+    expect(unknown.stderr).toContain('no worker serves its queue')
+    writeFileSync(join(folder, 'taken'), '')
+    for (const args of [['worker'], ['call', 'shop.add']]) {
+      const { code, stderr } = await run([
+        '-A',
+        app,
+        '-b',
+        `filesystem://${join(folder, 'taken', 'in')}`,
+        ...args,
+      ])
+      expect(code).toBe(2)
+      expect(stderr).toContain('taken/in cannot be made (ENOTDIR); make it, or give this user access')
+    }
+  })
+
+  it('CLI-030 says which of the flags of daemons are the business of a process manager', async () => {
+    project()
+    const wrong = await run(['-A', app, 'worker', '--uid', 'nobody', '-f', 'x.log', '--pidfile', 'x.pid'])
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('start it as that user') })
+    expect(existsSync(join(folder, 'x.pid'))).toBe(false)
   })
 
   it('CLI-010 takes settings behind the options, and refuses unknown ones', async () => {
