@@ -33,6 +33,18 @@ app.task('shop.slow', { acksLate: true }, async (mark: string, seconds: number) 
   note('end ' + mark)
   return mark
 })
+app.task('shop.stray', async () => {
+  Promise.reject(new RangeError('nobody waits for me'))
+  setTimeout(() => { throw new RangeError('nobody catches me') }, 0)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  return 'done'
+})
+if (process.env.SLOW_START !== undefined) {
+  app.signals.workerInit.connect(async () => {
+    note('init')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  })
+}
 app.task('shop.early', async (mark: string, seconds: number) => {
   note('start ' + mark)
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
@@ -220,6 +232,30 @@ describe('the command line', () => {
     expect(stdout).toContain('worker: Warm shutdown (MainProcess)')
     expect(notes()).toEqual(['start a', 'end a'])
     expect(waiting()).toHaveLength(1)
+  })
+
+  it('WRK-071 SIGTERM before it is ready is a stop, too, and no failure', async () => {
+    project()
+    const started = start(['-A', app, 'worker'], { SLOW_START: '1' })
+    await eventually('it starts', () => notes().includes('init'))
+    started.child.kill('SIGTERM')
+    const { code, stderr } = await started.ended
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+
+  it('outlives a rejection that nobody awaited and an error in a timer, and says which task left them', async () => {
+    project()
+    const started = await worker(['-c', '2'])
+    await send('shop.slow', 'other', 1)
+    await eventually('the other task runs', () => notes().includes('start other'))
+    await send('shop.stray')
+    await eventually('both are told', () =>
+      /nobody waits for me[\s\S]*nobody catches me/.test(started.text()),
+    )
+    await eventually('the other task ends', () => notes().includes('end other'))
+    expect(started.text()).toMatch(/in task shop\.stray\[/)
+    started.child.kill('SIGTERM')
+    expect((await started.ended).code).toBe(0)
   })
 
   it('WRK-072 SIGINT is warm with exit 1; twice it is cold', async () => {

@@ -11,6 +11,7 @@ import { setUpLogging } from '../logging.js'
 import { commaList, logLevel, seconds, wholeNumber } from '../option-values.js'
 import { listenForSignals } from '../os-signals.js'
 import { takePidFile } from '../pid-file.js'
+import { logStrayErrors } from '../stray-errors.js'
 
 interface WorkerFlags {
   readonly hostname?: string
@@ -187,6 +188,7 @@ async function runWorker(
     exit: (code) => process.exit(code),
     onShuttingDown: (event) => void app.signals.workerShuttingDown.send(worker.hostname, event),
   })
+  const stray = logStrayErrors(process, logger, [terminal.stdout, terminal.stderr])
   try {
     if (!output.quiet && !global.json) {
       output.line(
@@ -197,11 +199,15 @@ async function runWorker(
         }),
       )
     }
-    await worker.start()
+    await worker.start().catch((error: unknown) => {
+      // Told to stop before it was up: that is a stop, not a failure.
+      if (signals.exitCode() === undefined) throw error
+    })
     const { code } = await worker.stopped
     return Math.max(code, signals.exitCode() ?? 0)
   } finally {
     signals.dispose()
+    stray.dispose()
     await app.close()
     freePidFile()
   }
