@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -37,6 +37,19 @@ describe('log lines', () => {
     )
     const own = formatLine({ level: 30, time, msg: 'Task shop.add[id-1] received', ...task }, false)
     expect(own).toMatch(/\] Task shop\.add\[id-1\] received$/)
+  })
+
+  it.skipIf(!existsSync('/dev/full'))('go to standard error when the log file takes no more', () => {
+    const { stderr, text } = errors(false)
+    for (const format of ['text', 'json'] as const) {
+      const logger = createLogger({ ...options, format, file: '/dev/full', stderr })
+      logger.info({}, `first ${format}`)
+      logger.info({}, `second ${format}`)
+    }
+    const written = text()
+    for (const part of ['first text', 'second text', 'first json', 'second json']) {
+      expect(written).toContain(part)
+    }
   })
 
   it('put a traceback below', () => {
