@@ -79,7 +79,6 @@ async function soak(name: string, count: number, mix: 'add' | 'mix'): Promise<vo
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root })
   const told = JSON.parse(stdout) as {
     idleRssMb: number
-    seconds: number
     samples: { tasks: number; rssMb: number; heapMb: number }[]
   }
   // The first half warms up the engine; what grows after it is a leak.
@@ -100,7 +99,6 @@ async function soak(name: string, count: number, mix: 'add' | 'mix'): Promise<vo
     'KB/1000 tasks',
     (last.heapMb - middle.heapMb) * 1024 * per,
   )
-  figures.add(`${name}: published and run`, 'celeriac', 'tasks/s', last.tasks / told.seconds)
 }
 
 function findPython(): string | undefined {
