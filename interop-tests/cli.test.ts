@@ -1,8 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { Celery } from '../src/index.js'
 import { eventually } from './node-app.js'
 
 const root = resolve(import.meta.dirname, '..')
@@ -17,6 +27,13 @@ export const app = new Celery('shop', {
   resultBackend: 'file://${folder}/results',
 })
 const note = (text: string): void => appendFileSync('${folder}/notes', text + '\\n')
+for (const signal of [app.signals.importModules, app.signals.userPreloadOptions, app.signals.workerShuttingDown]) {
+  signal.connect((event) => {
+    if (process.env.TELL) note(event.signal + ' ' + ('how' in event ? event.sig + ' ' + event.how + ' ' + event.exitcode : ''))
+  })
+}
+// What an app may leave open: no command but the worker waits for it.
+setInterval(() => {}, 60_000)
 app.task('shop.add', (x: number, y: number): number => x + y)
 app.task('shop.fail', () => { throw new TypeError('no such order') })
 app.task('shop.slow', { acksLate: true }, async (mark: string, seconds: number) => {
@@ -25,6 +42,18 @@ app.task('shop.slow', { acksLate: true }, async (mark: string, seconds: number) 
   note('end ' + mark)
   return mark
 })
+app.task('shop.stray', async () => {
+  Promise.reject(new RangeError('nobody waits for me'))
+  setTimeout(() => { throw new RangeError('nobody catches me') }, 0)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  return 'done'
+})
+if (process.env.SLOW_START !== undefined) {
+  app.signals.workerInit.connect(async () => {
+    note('init')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  })
+}
 app.task('shop.early', async (mark: string, seconds: number) => {
   note('start ' + mark)
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
@@ -72,12 +101,13 @@ describe('the command line', () => {
     )
     return { ...Object.fromEntries(clean), ...more }
   }
-  const start = (args: string[], more: NodeJS.ProcessEnv = {}) => {
+  const start = (args: string[], more: NodeJS.ProcessEnv = {}, input = '') => {
     const child = spawn(process.execPath, [cli, ...args], {
       cwd: folder ?? base,
       env: env(more),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     })
+    child.stdin.end(input)
     children.add(child)
     let stdout = ''
     let stderr = ''
@@ -112,6 +142,15 @@ describe('the command line', () => {
     expect(code).toBe(0)
     return stdout.trim()
   }
+  /** As `call`, from this process: the command is shown once, and a process each time is slow. */
+  const send = async (name: string, ...args: unknown[]): Promise<string> => {
+    await using client = new Celery('client', {
+      brokerUrl: `filesystem://${folder}/broker`,
+      resultBackend: `file://${folder}/results`,
+      env: {},
+    })
+    return (await client.sendTask(name, { args })).id
+  }
   const notes = (): string[] =>
     existsSync(join(folder, 'notes')) ? readFileSync(join(folder, 'notes'), 'utf8').trim().split('\n') : []
   const waiting = (): string[] => readdirSync(join(folder, 'broker')).filter((name) => name.endsWith('.msg'))
@@ -136,6 +175,19 @@ describe('the command line', () => {
     writeFileSync(join(folder, 'broken.ts'), "throw new Error('out of cheese')\n")
     const broken = await run(['-A', 'broken.ts', 'list', 'tasks'])
     expect(broken.stderr).toContain('out of cheese')
+  })
+
+  it('CLI-002 loads a TypeScript app also where package.json says nothing of modules', async () => {
+    project()
+    const common = join(folder, 'common')
+    mkdirSync(common)
+    writeFileSync(join(common, 'package.json'), '{ "private": true }')
+    writeFileSync(join(common, 'app.ts'), appSource(folder))
+    mkdirSync(join(common, 'node_modules'))
+    symlinkSync(root, join(common, 'node_modules', 'celeriac'))
+    const listed = await run(['-A', join(common, 'app.ts'), 'list', 'tasks'])
+    expect(listed.stderr).toBe('')
+    expect(listed.stdout).toContain('* shop.add')
   })
 
   it('CLI-009 WRK-006 WRK-102 CLI-017 CLI-018 starts with a banner, runs what call sends, and result prints it', async () => {
@@ -182,7 +234,7 @@ describe('the command line', () => {
     expect(lines.map((line) => (JSON.parse(line) as { level: string }).level)).toContain('info')
     const silent = start(['-A', app, '-q', 'worker', '--pidfile', join(folder, 'pid')])
     await eventually('it started', () => existsSync(join(folder, 'pid')))
-    const id = await call('shop.add', '-a', '[1, 1]')
+    const id = await send('shop.add', 1, 1)
     await run(['-A', app, 'result', id])
     expect(silent.text()).toBe('')
   })
@@ -190,9 +242,9 @@ describe('the command line', () => {
   it('WRK-071 WRK-082 WRK-085 SIGTERM is warm: prefetched messages go back at once, the running task ends, exit 0', async () => {
     project()
     const started = await worker(['-c', '1'])
-    await call('shop.slow', '-a', '["a", 1.5]')
+    await send('shop.slow', 'a', 1.5)
     await eventually('the task runs', () => notes().includes('start a'))
-    await call('shop.slow', '-a', '["b", 1.5]')
+    await send('shop.slow', 'b', 1.5)
     await eventually('the second one is taken', () => waiting().length === 0)
     started.child.kill('SIGTERM')
     await eventually('the second one is back', () => waiting().length === 1)
@@ -202,6 +254,30 @@ describe('the command line', () => {
     expect(stdout).toContain('worker: Warm shutdown (MainProcess)')
     expect(notes()).toEqual(['start a', 'end a'])
     expect(waiting()).toHaveLength(1)
+  })
+
+  it('WRK-071 SIGTERM before it is ready is a stop, too, and no failure', async () => {
+    project()
+    const started = start(['-A', app, 'worker'], { SLOW_START: '1' })
+    await eventually('it starts', () => notes().includes('init'))
+    started.child.kill('SIGTERM')
+    const { code, stderr } = await started.ended
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+
+  it('outlives a rejection that nobody awaited and an error in a timer, and says which task left them', async () => {
+    project()
+    const started = await worker(['-c', '2'])
+    await send('shop.slow', 'other', 1)
+    await eventually('the other task runs', () => notes().includes('start other'))
+    await send('shop.stray')
+    await eventually('both are told', () =>
+      /nobody waits for me[\s\S]*nobody catches me/.test(started.text()),
+    )
+    await eventually('the other task ends', () => notes().includes('end other'))
+    expect(started.text()).toMatch(/in task shop\.stray\[/)
+    started.child.kill('SIGTERM')
+    expect((await started.ended).code).toBe(0)
   })
 
   it('WRK-072 SIGINT is warm with exit 1; twice it is cold', async () => {
@@ -214,7 +290,7 @@ describe('the command line', () => {
       'worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!',
     )
     const twice = await worker(['-c', '1'])
-    await call('shop.slow', '-a', '["c", 60]')
+    await send('shop.slow', 'c', 60)
     await eventually('the task runs', () => notes().includes('start c'))
     twice.child.kill('SIGINT')
     await twice.saw(/Warm shutdown/)
@@ -228,8 +304,8 @@ describe('the command line', () => {
   it('WRK-073 ACK-026 ACK-027 WRK-078 SIGQUIT is cold: what was running is on the queue again, acknowledged early or late', async () => {
     project()
     const started = await worker(['-c', '2'])
-    await call('shop.slow', '-a', '["late", 60]')
-    await call('shop.early', '-a', '["early", 60]')
+    await send('shop.slow', 'late', 60)
+    await send('shop.early', 'early', 60)
     await eventually('both run', () => notes().length === 2)
     started.child.kill('SIGQUIT')
     const { code, stdout } = await started.ended
@@ -241,7 +317,7 @@ describe('the command line', () => {
   it('WRK-077 REMAP_SIGTERM=SIGQUIT makes SIGTERM cold', async () => {
     project()
     const started = await worker(['-c', '1'], { REMAP_SIGTERM: 'SIGQUIT' })
-    await call('shop.slow', '-a', '["a", 60]')
+    await send('shop.slow', 'a', 60)
     await eventually('it runs', () => notes().length === 1)
     started.child.kill('SIGTERM')
     expect((await started.ended).code).toBe(1)
@@ -250,13 +326,13 @@ describe('the command line', () => {
 
   it('WRK-075 a soft shutdown gives running tasks their time, and then cancels them', async () => {
     project()
-    const started = await worker(['-c', '2', 'worker.soft_shutdown_timeout=2'])
-    await call('shop.slow', '-a', '["short", 1]')
-    await call('shop.slow', '-a', '["long", 60]')
-    await eventually('both run', () => notes().length === 2)
+    await send('shop.slow', 'short', 1)
+    await send('shop.slow', 'long', 60)
+    const started = await worker(['-c', '2', 'worker.soft_shutdown_timeout=3'])
+    await eventually('both run', () => notes().length >= 2)
     started.child.kill('SIGQUIT')
     expect((await started.ended).code).toBe(1)
-    expect(started.text()).toContain('Initiating Soft Shutdown, terminating in 2 seconds')
+    expect(started.text()).toContain('Initiating Soft Shutdown, terminating in 3 seconds')
     expect(notes()).toContain('end short')
     expect(waiting()).toHaveLength(1)
   })
@@ -264,9 +340,9 @@ describe('the command line', () => {
   it('a worker that is killed loses nothing: the next one runs what it held', async () => {
     project()
     const first = await worker(['-c', '1'])
-    const id = await call('shop.slow', '-a', '["a", 2]')
+    const id = await send('shop.slow', 'a', 2)
     await eventually('it runs', () => notes().length === 1)
-    const other = await call('shop.add', '-a', '[1, 2]')
+    const other = await send('shop.add', 1, 2)
     await eventually('it is taken', () => waiting().length === 0)
     first.child.kill('SIGKILL')
     await first.ended
@@ -277,8 +353,8 @@ describe('the command line', () => {
 
   it('CLI-019 purge asks, counts and deletes', async () => {
     project()
-    await call('shop.add', '-a', '[1, 2]')
-    await call('shop.add', '-a', '[1, 2]')
+    await send('shop.add', 1, 2)
+    await send('shop.add', 1, 2)
     const asked = await run(['-A', app, 'purge'])
     expect(asked.code).toBe(1)
     expect(waiting()).toHaveLength(2)
@@ -307,9 +383,70 @@ describe('the command line', () => {
 
   it('CLI-006 every failure has a --json form', async () => {
     project()
-    const { code, stderr } = await run(['--json', '-A', './nowhere.ts', 'report'])
-    expect(code).toBe(2)
-    expect(JSON.parse(stderr)).toEqual({ error: expect.stringContaining('nowhere.ts') })
+    for (const [args, text, exit] of [
+      [['--json', '-A', './nowhere.ts', 'report'], 'nowhere.ts', 2],
+      [['-A', app, 'worker', '--json', '--bogus'], "unknown option '--bogus'", 2],
+      [['-A', app, '--json', 'call', 'shop.add', '-a', 'x'], 'not JSON: x', 2],
+      [['-A', app, '--json', 'result', 'nobody', '--timeout', '0.2'], 'PENDING', 1],
+    ] as const) {
+      const { code, stdout, stderr } = await run([...args])
+      expect({ code, stdout }).toEqual({ code: exit, stdout: '' })
+      expect(JSON.parse(stderr)).toEqual({ error: expect.stringContaining(text) })
+    }
+  })
+
+  it('SIG-016 SIG-022 SIG-031 tells the app of its options, its modules and the end of the worker', async () => {
+    project()
+    writeFileSync(join(folder, 'more.ts'), "import { app } from './app.ts'\napp.task('shop.more', () => 1)\n")
+    const started = await worker(['-I', './more.ts'], { TELL: '1' })
+    expect(started.text()).toContain('  . shop.more')
+    started.child.kill('SIGTERM')
+    await started.ended
+    expect(notes().map((note) => note.trim())).toEqual([
+      'user_preload_options',
+      'import_modules',
+      'worker_shutting_down SIGTERM Warm 0',
+    ])
+  })
+
+  it('CLI-023 a shell knows the app and its tasks, and ends with the pipe that feeds it', async () => {
+    project()
+    const lines = [
+      'const eager = await add.apply({ args: [20, 22] })',
+      'nonsense',
+      'await new Promise((resolve) => setTimeout(resolve, 100)).then(() => eager.get())',
+      'app.main + typeof kw',
+    ]
+    const { code, stdout } = await start(['-A', app, 'shell'], {}, lines.join('\n')).ended
+    expect(code).toBe(0)
+    expect(stdout).toContain('app, add, fail, slow')
+    expect(stdout).toMatch(/nonsense is not defined[\s\S]*> 42\n[\s\S]*'shopfunction'/)
+  })
+
+  it('CLI-018 gives up on an unknown id, and on a broker folder that cannot be made, and says why', async () => {
+    project()
+    const unknown = await run(['-A', app, 'result', 'nobody', '--timeout', '0.2'])
+    expect(unknown).toMatchObject({ code: 1, stdout: '' })
+    expect(unknown.stderr).toContain('no worker serves its queue')
+    writeFileSync(join(folder, 'taken'), '')
+    for (const args of [['worker'], ['call', 'shop.add']]) {
+      const { code, stderr } = await run([
+        '-A',
+        app,
+        '-b',
+        `filesystem://${join(folder, 'taken', 'in')}`,
+        ...args,
+      ])
+      expect(code).toBe(2)
+      expect(stderr).toContain('taken/in cannot be made (ENOTDIR); make it, or give this user access')
+    }
+  })
+
+  it('CLI-030 says which of the flags of daemons are the business of a process manager', async () => {
+    project()
+    const wrong = await run(['-A', app, 'worker', '--uid', 'nobody', '-f', 'x.log', '--pidfile', 'x.pid'])
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('start it as that user') })
+    expect(existsSync(join(folder, 'x.pid'))).toBe(false)
   })
 
   it('CLI-010 takes settings behind the options, and refuses unknown ones', async () => {

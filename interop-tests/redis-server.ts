@@ -10,6 +10,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
+import { ProcessGuard } from './process-guard.js'
 
 /**
  * Why tests that need Redis cannot run here, for `describe.skipIf(noRedis)`; undefined when they can. In CI always
@@ -64,7 +65,7 @@ export class RedisServer {
   readonly certificates: TestCertificates | undefined
   readonly folder: string
   private readonly options: RedisServerOptions
-  private readonly guard: ChildProcess
+  private readonly guard: ProcessGuard
   private readonly clients = new Set<Redis>()
   private child: ChildProcess | undefined
   private output = ''
@@ -73,7 +74,7 @@ export class RedisServer {
     this.port = port
     this.options = options
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-redis-'))
-    this.guard = startGuard(this.folder)
+    this.guard = new ProcessGuard(this.folder)
     const { user, requirepass, tls, unixSocket } = options
     const login = user ? `${user.name}:${user.password}@` : requirepass ? `:${requirepass}@` : ''
     this.url = `redis${tls ? 's' : ''}://${login}127.0.0.1:${port}/0`
@@ -148,7 +149,7 @@ export class RedisServer {
       child.once('exit', (code, signal) => fail(`ended with ${code ?? signal}`))
     })
     failure.catch(() => {})
-    this.guard.stdin?.write(`${child.pid ?? ''}\n`)
+    this.guard.watch(child.pid === undefined ? [] : [child.pid])
     const client = this.client({ maxRetriesPerRequest: null, retryStrategy: () => 20 })
     try {
       await Promise.race([client.ping(), failure])
@@ -192,7 +193,7 @@ export class RedisServer {
     const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
     await exited
     clearTimeout(late)
-    this.guard.stdin?.write('\n')
+    this.guard.watch([])
   }
 
   /** SIGKILL; resolves when it is gone. `restart()` brings it back. */
@@ -220,11 +221,7 @@ export class RedisServer {
   async close(): Promise<void> {
     for (const client of this.clients) this.release(client)
     await this.stop('SIGKILL')
-    const guardEnded = this.guard.exitCode === null ? once(this.guard, 'exit') : undefined
-    // It was not to keep a test process alive; now its end is waited for.
-    this.guard.ref()
-    this.guard.stdin?.end()
-    await guardEnded
+    await this.guard.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
@@ -391,16 +388,4 @@ export function makeCertificates(folder: string): TestCertificates {
 
 function clientTls({ ca, cert, key }: TestCertificates): { ca: Buffer; cert: Buffer; key: Buffer } {
   return { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) }
-}
-
-/** Reads the server's process id from a pipe; when the pipe ends with its owner, kills that and removes the folder. */
-function startGuard(folder: string): ChildProcess {
-  const script = 'pid=; while read -r line; do pid=$line; done; [ -n "$pid" ] && kill -9 "$pid"; rm -rf "$0"'
-  const guard = spawn('sh', ['-c', `trap '' INT TERM HUP; ${script}`, folder], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
-  guard.stdin.on('error', () => {})
-  guard.unref()
-  return guard
 }

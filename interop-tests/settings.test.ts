@@ -53,7 +53,7 @@ describe('the settings table beside the running Celery', () => {
     expect(ours).toHaveLength(194)
   })
 
-  it('CFG-014 to CFG-211 has its defaults', () => {
+  it('knows CFG-014..211 with the defaults of Celery', () => {
     const defaults = ours.map((name) => {
       const value = settingRow(name).default
       return [name, value === Number.POSITIVE_INFINITY ? 'Infinity' : value]

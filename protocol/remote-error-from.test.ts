@@ -116,6 +116,14 @@ describe('JavaScript errors in Python', () => {
     expect(remoteErrorFrom(hostile)).toMatchObject({ type: 'Exception' })
   })
 
+  it('writes text where a library put something else into name or message', () => {
+    const odd = Object.assign(new Error('x'), { name: 5, message: { field: 'taken' } })
+    expect(remoteErrorFrom(odd)).toMatchObject({ type: 'Exception', args: ["{'field': 'taken'}"] })
+    class Odd extends Error {}
+    const none = Object.assign(new Odd('x'), { message: undefined })
+    expect(remoteErrorFrom(none)).toMatchObject({ type: 'Odd', args: [''] })
+  })
+
   it('RES-013 replaces an argument that cannot be stored by its repr', () => {
     const stored = encodeRemoteError(
       { type: 'E', module: 'm', args: ['ok', () => 1], traceback: undefined },

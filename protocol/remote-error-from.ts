@@ -8,6 +8,7 @@
  * Rule 3: whatever was thrown, something comes out: task code's errors are data.
  */
 import { isMapping } from './mapping.js'
+import { pyRepr } from './python-repr.js'
 import { isRemoteError, type RemoteError } from './remote-error.js'
 import { tracebackText } from './traceback-text.js'
 
@@ -116,7 +117,7 @@ function translate(error: unknown, ownModule: string): RemoteError {
     return {
       type: excType,
       module,
-      args: Array.isArray(error.args) ? error.args : [error.message],
+      args: Array.isArray(error.args) ? error.args : [messageOf(error)],
       traceback,
     }
   }
@@ -130,7 +131,7 @@ function translate(error: unknown, ownModule: string): RemoteError {
     SYSTEM.get(code) ?? (isSystemError(error, code) ? ([BUILTINS, 'OSError'] as const) : undefined)
   if (system !== undefined) {
     const { errno } = error
-    const args = typeof errno === 'number' ? [Math.abs(errno), error.message] : [error.message]
+    const args = typeof errno === 'number' ? [Math.abs(errno), messageOf(error)] : [messageOf(error)]
     return { type: system[1], module: system[0], args, traceback }
   }
   const builtIn = BUILT_IN.get(name)
@@ -138,11 +139,11 @@ function translate(error: unknown, ownModule: string): RemoteError {
     return {
       type: builtIn[1],
       module: builtIn[0],
-      args: error.message === '' ? [] : [error.message],
+      args: messageOf(error) === '' ? [] : [messageOf(error)],
       traceback,
     }
   }
-  return { type: name, module: ownModule, args: [error.message], traceback }
+  return { type: name, module: ownModule, args: [messageOf(error)], traceback }
 }
 
 /** What may be found on a thrown error, none of it certain. */
@@ -157,6 +158,13 @@ interface ErrorLike extends Error {
   readonly reason?: unknown
   readonly requeue?: unknown
   readonly taskName?: unknown
+}
+
+/** Nothing keeps `message` text: libraries put whole objects there. */
+function messageOf({ message }: ErrorLike): string {
+  const found: unknown = message
+  if (typeof found === 'string') return found
+  return isMapping(found) || Array.isArray(found) ? pyRepr(found) : String(found ?? '')
 }
 
 /** Errors of other realms and DOMExceptions too. */
@@ -174,16 +182,16 @@ function isSystemError(error: ErrorLike, code: string): boolean {
 /** The class's name; `error.name` where the class says nothing (`Error`, Node's internal ones, DOMException). */
 function className(error: ErrorLike): string {
   const made: unknown = error.constructor?.name
-  const own =
+  const own: unknown =
     typeof made === 'string' && !/^(?:_?Error|NodeError|DOMException|Object|)$/.test(made) ? made : error.name
-  return own === '' ? 'Error' : own
+  return typeof own !== 'string' || own === '' ? 'Error' : own
 }
 
 function ownArgs(code: string, error: ErrorLike): readonly unknown[] {
   if (code === 'SOFT_TIME_LIMIT_EXCEEDED' && typeof error.limit === 'number') return [error.limit]
   if (code === 'REJECT') return [error.reason ?? null, error.requeue === true]
   if (code === 'TASK_NOT_REGISTERED' && typeof error.taskName === 'string') return [error.taskName]
-  return [error.message]
+  return [messageOf(error)]
 }
 
 /** Thrown values that are no errors: JavaScript allows it, Python has no word for it. */

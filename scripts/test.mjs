@@ -103,6 +103,13 @@ if (filters.length === 0) {
   )
   step('build', () => command(process.execPath, [join(root, 'scripts', 'build.mjs')]))
 }
+if (filters.length === 0) {
+  step('generated pages are up to date', () => {
+    const tsx = (script) => command(bin('tsx'), [join(root, 'scripts', script), '--check'])
+    const [pages, settings] = [tsx('conformance.ts'), tsx('settings-doc.ts')]
+    return { passed: pages.passed + settings.passed, failed: pages.failed + settings.failed, skipped: 0 }
+  })
+}
 step(`unit suite, Node ${process.version}`, () => suite('unit'))
 step(`interop suite, Node ${process.version}`, () => suite('interop'))
 if (!onlyThisNode) {

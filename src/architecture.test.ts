@@ -39,8 +39,17 @@ function sourceFiles(folder: string): SourceFile[] {
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
     .map((path) => {
       const text = readFileSync(join(root, path), 'utf8')
-      const imports = [...text.matchAll(/^(?:import|export)\b[^'"]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm)]
-      return { path, text, lines: text.split('\n').length, imports: imports.map((m) => m[1] ?? m[2] ?? m[3] ?? '') }
+      const imports = [
+        ...text.matchAll(
+          /^(?:import|export)\b[^'"]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm,
+        ),
+      ]
+      return {
+        path,
+        text,
+        lines: text.split('\n').length,
+        imports: imports.map((m) => m[1] ?? m[2] ?? m[3] ?? ''),
+      }
     })
 }
 
@@ -103,10 +112,13 @@ describe('the house', () => {
     const impure: string[] = []
     for (const file of code.filter((f) => f.path.startsWith('protocol/'))) {
       for (const specifier of file.imports) {
-        if (!specifier.startsWith('.') && !protocolPackages.test(specifier)) impure.push(`${file.path} imports ${specifier}`)
+        if (!specifier.startsWith('.') && !protocolPackages.test(specifier))
+          impure.push(`${file.path} imports ${specifier}`)
         if (target(file, specifier)?.startsWith('src/')) impure.push(`${file.path} imports ${specifier}`)
       }
-      for (const [word] of file.text.matchAll(/\b(Date\.now|Math\.random|randomUUID|performance\.now|new Date\(\)|process\.\w+)/g)) {
+      for (const [word] of file.text.matchAll(
+        /\b(Date\.now|Math\.random|randomUUID|performance\.now|new Date\(\)|process\.\w+)/g,
+      )) {
         impure.push(`${file.path} uses ${word}`)
       }
     }
@@ -123,7 +135,8 @@ describe('the house', () => {
     const found: string[] = []
     for (const file of code) {
       if (file.path.startsWith('src/cli/') || file.path === 'src/pool/child.ts') continue
-      for (const [word] of file.text.matchAll(/\bprocess\.(exit|exitCode|on|once|argv)\b/g)) found.push(`${file.path}: ${word}`)
+      for (const [word] of file.text.matchAll(/\bprocess\.(exit|exitCode|on|once|argv)\b/g))
+        found.push(`${file.path}: ${word}`)
     }
     expect(found).toEqual([])
   })
@@ -131,7 +144,11 @@ describe('the house', () => {
   it('reads the time in one place', () => {
     const found = code
       .filter((file) => file.path.startsWith('src/') && file.path !== 'src/clock.ts')
-      .flatMap((file) => [...file.text.matchAll(/\b(Date\.now\(|new Date\(\)|performance\.now\()/g)].map(([w]) => `${file.path}: ${w}`))
+      .flatMap((file) =>
+        [...file.text.matchAll(/\b(Date\.now\(|new Date\(\)|performance\.now\()/g)].map(
+          ([w]) => `${file.path}: ${w}`,
+        ),
+      )
     expect(found).toEqual([])
   })
 
@@ -142,7 +159,9 @@ describe('the house', () => {
 
   it('has no holes in its types', () => {
     const found = code.flatMap((file) =>
-      [...file.text.matchAll(/: any\b|<any>|\bas any\b|@ts-ignore|@ts-expect-error/g)].map(([w]) => `${file.path}: ${w}`),
+      [...file.text.matchAll(/: any\b|<any>|\bas any\b|@ts-ignore|@ts-expect-error/g)].map(
+        ([w]) => `${file.path}: ${w}`,
+      ),
     )
     expect(found).toEqual([])
   })
@@ -153,11 +172,15 @@ describe('the house', () => {
       if (file.path.endsWith('index.ts')) continue
       const lines = file.text.split('\n')
       lines.forEach((line, i) => {
-        const match = /^export (?:declare )?(?:abstract |async )*(?:class|function\*?|const|interface|type) (\w+)/.exec(line)
+        const match =
+          /^export (?:declare )?(?:abstract |async )*(?:class|function\*?|const|interface|type) (\w+)/.exec(
+            line,
+          )
         if (match === null) return
         const above = (lines[i - 1] ?? '').trim()
         // Overloads of one function share the docstring of the first.
-        const isOverload = new RegExp(`^export (async )?function ${match[1]}\\b`).test(above) || above.startsWith(')')
+        const isOverload =
+          new RegExp(`^export (async )?function ${match[1]}\\b`).test(above) || above.startsWith(')')
         if (!above.endsWith('*/') && !isOverload) bare.push(`${file.path}: ${match[1]}`)
       })
     }

@@ -7,6 +7,13 @@ export interface Logger {
   error(fields: object, message?: string): void
   fatal(fields: object, message?: string): void
   child(bindings: Record<string, unknown>): Logger
+  /** False where a line of this level would be dropped: then its text and fields are not built. Default always true. */
+  isLevelEnabled?(level: string): boolean
+}
+
+/** Whether a line of `level` would be written. */
+export function wouldLog(logger: Logger, level: 'debug' | 'info'): boolean {
+  return logger.isLevelEnabled?.(level) ?? true
 }
 
 /** Logs nothing: the default of a library inside somebody else's program. */
@@ -18,4 +25,5 @@ export const silentLogger: Logger = {
   error() {},
   fatal() {},
   child: () => silentLogger,
+  isLevelEnabled: () => false,
 }

@@ -73,6 +73,15 @@ export class Signal<P extends object> {
   }
 }
 
+/** A logger that the command line has made, and what it was made with. */
+export interface LoggerSetup {
+  logger: unknown
+  loglevel: string
+  logfile: string | undefined
+  format: string
+  colorize: boolean
+}
+
 /** Payloads by signal; names are Celery's in camelCase, the wire objects stay what they are. */
 export interface SignalPayloads {
   /** `headers` and `properties` may be changed in place (surface PUB-038); sender: task name. */
@@ -127,8 +136,8 @@ export interface SignalPayloads {
   workerShuttingDown: { sig: string; how: 'Warm' | 'Soft' | 'Cold'; exitcode: number }
   workerShutdown: object
   setupLogging: { loglevel: string; logfile: string | undefined; format: string; colorize: boolean }
-  afterSetupLogger: { logger: unknown; loglevel: string; logfile: string | undefined }
-  afterSetupTaskLogger: { logger: unknown; loglevel: string; logfile: string | undefined }
+  afterSetupLogger: LoggerSetup
+  afterSetupTaskLogger: LoggerSetup
   importModules: object
   userPreloadOptions: { app: unknown; options: unknown }
 }

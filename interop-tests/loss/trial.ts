@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { Celery } from '../../src/index.js'
 import { type Broker, FilesystemBroker, type Place, RedisBroker } from '../brokers.js'
 import { pythonPath } from '../harness.js'
+import { ProcessGuard } from '../process-guard.js'
 import { Oracle } from './oracle.js'
 import { TcpProxy } from './proxy.js'
 import { SeededRandom } from './seeded-random.js'
@@ -96,6 +97,7 @@ export class Trial {
   private readonly place: Place
   private readonly publisher: Celery
   private readonly workers: TrialWorker[] = []
+  private readonly guard: ProcessGuard
   private log = ''
 
   private constructor(
@@ -111,6 +113,7 @@ export class Trial {
     this.broker = broker
     this.proxy = proxy
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-loss-'))
+    this.guard = new ProcessGuard(join(this.folder, 'broker'))
     this.place = broker.place(this.folder)
     this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
     this.publisher = new Celery('loss', {
@@ -195,6 +198,7 @@ export class Trial {
     child.stderr.on('data', collect)
     const worker = new TrialWorker(name, child, this.oracle)
     this.workers.push(worker)
+    this.guard.watch(this.workers.filter((one) => one.isRunning).map((one) => -(one.child.pid ?? 0)))
     let seen = 0
     const isReady = await this.oracle.until((facts) => {
       if (!worker.isRunning) return true
@@ -311,6 +315,8 @@ export class Trial {
       worker.signal('SIGKILL', true)
       if (worker.isRunning) await worker.gone
     }
+    this.guard.watch([])
+    await this.guard.close()
     await this.publisher.close()
     await this.proxy?.close()
     await this.broker.close()

@@ -34,4 +34,7 @@ export class AppLogger implements Logger {
   child(bindings: Record<string, unknown>): Logger {
     return this.target.child(bindings)
   }
+  isLevelEnabled(level: string): boolean {
+    return this.target.isLevelEnabled?.(level) ?? true
+  }
 }

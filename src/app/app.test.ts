@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -6,7 +6,12 @@ import { AsyncResult } from '../backend/async-result.js'
 import { EagerResult } from '../backend/eager-result.js'
 import { kw } from '../canvas/kw.js'
 import { Signature } from '../canvas/signature.js'
-import { InvalidArgumentError, TaskNotRegisteredError, UnknownSettingError } from '../errors.js'
+import {
+  InvalidArgumentError,
+  RemoteTaskError,
+  TaskNotRegisteredError,
+  UnknownSettingError,
+} from '../errors.js'
 import { currentTask } from '../execution/context.js'
 import type { Logger } from '../logger.js'
 import { App } from './app.js'
@@ -151,14 +156,29 @@ describe('App', () => {
 
   it('TSK-004 refuses wrong arguments before anything is sent, unless typing is off', async () => {
     const app = makeApp()
-    const add = app.task('t.add', (x: number, y: number) => x + y)
+    const add = app.task('t.add', { params: ['x', 'y'] }, (x: number, y: number) => x + y)
     await expect(add.delay(...([1] as unknown as [number, number]))).rejects.toThrow(
       new TypeError("add() missing 1 required positional argument: 'y'"),
     )
     await expect(add.s(1).delay(...([] as unknown as [number]))).rejects.toThrow(TypeError)
-    const loose = app.task('t.loose', { typing: false }, (x: number) => x)
+    const one = app.task('t.one', (x: number) => x)
+    await expect(one.delay(...([1, 2] as unknown as [number]))).rejects.toThrow(
+      new TypeError('one() takes 1 positional argument but 2 were given'),
+    )
+    const loose = app.task('t.loose', { params: ['x'], typing: false }, (x: number) => x)
     await loose.delay(...([] as unknown as [number]))
     expect(await messages()).toHaveLength(1)
+  })
+
+  it('TSK-004 sends what TypeScript lets through: an optional parameter may be left out, with and without params', async () => {
+    const app = makeApp()
+    const scale = app.task('t.scale', (x: number, by?: number) => x * (by ?? 2))
+    const named = app.task('t.named', { params: ['x', 'by?'] }, (x: number, by?: number) => x * (by ?? 2))
+    await scale.delay(1)
+    await named.delay(1)
+    expect((await messages()).map((one) => one.body[0])).toEqual([[1], [1]])
+    expect(await (await scale.apply({ args: [4] })).get()).toBe(8)
+    expect(await (await named.apply({ args: [4] })).get()).toBe(8)
   })
 
   it('TSK-013 refuses a task whose soft limit is over its hard one', async () => {
@@ -350,6 +370,47 @@ describe('App', () => {
     ])
   })
 
+  it('PUB-026 TST-002 publishes what is sent by name also with taskAlwaysEager, and warns', async () => {
+    const app = makeApp({ taskAlwaysEager: true })
+    const lines: string[] = []
+    app.useLogger(new Proxy({} as Logger, { get: () => (_: object, text: string) => lines.push(text) }))
+    await app.sendTask('t.elsewhere', { args: [1] })
+    await app.signature('t.elsewhere', { args: [2] }).delay()
+    expect((await messages()).map((one) => [one.headers.task, one.body[0]])).toEqual([
+      ['t.elsewhere', [1]],
+      ['t.elsewhere', [2]],
+    ])
+    expect(lines).toEqual([
+      expect.stringContaining('AlwaysEagerIgnored'),
+      expect.stringContaining('AlwaysEagerIgnored'),
+    ])
+  })
+
+  it('SEC-007 stores results uncompressed, whatever result_compression says, as Celery does', async () => {
+    const app = makeApp({ resultCompression: 'gzip', taskStoreEagerResult: true })
+    const task = app.task('t.ok', () => 'as it is')
+    const result = await task.apply()
+    const stored = await readFile(join(folder, 'results', `celery-task-meta-${result.id}`), 'utf8')
+    expect(JSON.parse(stored)).toMatchObject({ status: 'SUCCESS', result: 'as it is' })
+  })
+
+  it('SEC-014 makes no class of the name that a stored error claims: it is data of a RemoteTaskError', async () => {
+    const app = makeApp()
+    for (const [excType, excModule] of [
+      ['Function', 'builtins'],
+      ['execSync', 'node:child_process'],
+      ['__proto__', 'constructor'],
+    ]) {
+      const result = { exc_type: excType, exc_module: excModule, exc_message: ['process.exit(3)'] }
+      const meta = { status: 'FAILURE', result, traceback: null, children: [], task_id: 'e-1' }
+      await mkdir(join(folder, 'results'), { recursive: true })
+      await writeFile(join(folder, 'results', 'celery-task-meta-e-1'), JSON.stringify(meta))
+      const error = await app.asyncResult('e-1').get({ timeout: 5, propagate: false })
+      expect(error).toMatchObject({ excType, excModule, args: ['process.exit(3)'] })
+      expect(Object.getPrototypeOf(error)).toBe(RemoteTaskError.prototype)
+    }
+  })
+
   it('logs to the logger that it is given later', async () => {
     const app = makeApp({ taskAlwaysEager: true })
     const lines: string[] = []
@@ -514,6 +575,19 @@ describe('a task', () => {
     ])
   })
 
+  it('TST-009 runs its errbacks here and now with taskAlwaysEager', async () => {
+    const app = makeApp({ taskAlwaysEager: true })
+    const told: unknown[] = []
+    const failed = app.task('t.failed', (...args: unknown[]) => void told.push(args))
+    const task = app.task('t.fail', () => {
+      throw new RangeError('no')
+    })
+    const result = await task.applyAsync({ linkError: failed.s(), taskId: 'f-1' })
+    expect(await result.state()).toBe('FAILURE')
+    expect(told).toEqual([['f-1']])
+    expect(await readdir(folder)).toEqual([])
+  })
+
   it('TST-001 TST-014 runs at once with taskAlwaysEager, with arguments as they would arrive', async () => {
     const app = makeApp({ taskAlwaysEager: true })
     const same = app.task('t.same', (value: unknown) => value)
@@ -525,7 +599,7 @@ describe('a task', () => {
     expect(await readdir(folder)).toEqual([])
   })
 
-  it('TST-004 keeps the error in the result, or throws it when told', async () => {
+  it('TSK-076 TST-004 keeps the error in the result, or throws it when told', async () => {
     const fail = makeApp().task('t.fail', () => {
       throw new RangeError('no')
     })

@@ -7,6 +7,7 @@
  * Rule 3: settings stop here. What lies below gets options of its own.
  */
 import { hostname } from 'node:os'
+import { LamportClock } from '../../protocol/lamport-clock.js'
 import { type Codec, createCodec } from '../../protocol/serializers.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { AsyncResult, restoreGroup } from '../backend/async-result.js'
@@ -75,6 +76,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   readonly execution: ExecutionSettings
   /** The id of this app in `reply_to`; a UUID. */
   readonly oid: string
+  /** Counts what this process and the workers it hears from say to each other (surface EVT-008). */
+  readonly logicalClock = new LamportClock()
   readonly control: Control
   private readonly options: AppOptions
   private lazyCodec: Codec | undefined
@@ -204,8 +207,9 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   }
 
   /** Tells all workers not to run these tasks (surface RES-055). */
-  revoke(taskIds: readonly string[], options: RevokeOptions = {}): Promise<void> {
-    return this.control.revoke(taskIds, options)
+  async revoke(taskIds: readonly string[], options: RevokeOptions = {}): Promise<void> {
+    const { wait, ...rest } = options
+    await this.control.revoke(taskIds, { ...rest, reply: wait ?? false })
   }
 
   // ---- parts, opened when first used ----

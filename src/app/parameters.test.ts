@@ -10,15 +10,22 @@ const add = (x: number, y: number): number => x + y
 describe('arguments of a task', () => {
   it('TSK-004 PYO-011 names missing arguments as Python does, one, two or three', () => {
     const three = (x: number, y: number, z: number): number => x + y + z
-    expect(() => bind(add, undefined, [1])).toThrow(
+    expect(() => bind(add, ['x', 'y'], [1])).toThrow(
       new TypeError("add() missing 1 required positional argument: 'y'"),
     )
-    expect(() => bind(three, undefined, [1])).toThrow(
+    expect(() => bind(three, ['x', 'y', 'z'], [1])).toThrow(
       "add() missing 2 required positional arguments: 'y' and 'z'",
     )
-    expect(() => bind(three, undefined, [])).toThrow(
+    expect(() => bind(three, ['x', 'y', 'z'], [])).toThrow(
       "add() missing 3 required positional arguments: 'x', 'y', and 'z'",
     )
+  })
+
+  it('TSK-004 lets an argument be left out where no params say that it must be there', () => {
+    const optional = (x: number, y?: number): number => x + (y ?? 0)
+    expect(bind(optional, undefined, [1])).toEqual({ args: [1], surplus: {} })
+    expect(bind(optional, ['x', 'y?'], [1])).toEqual({ args: [1], surplus: {} })
+    expect(() => bind(optional, ['x', 'y'], [1])).toThrow("argument: 'y'")
   })
 
   it('TSK-004 counts surplus arguments as Python does', () => {

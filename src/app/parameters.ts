@@ -5,14 +5,17 @@
  * a default value may be left out, too.
  * Rule 2: without `params` the function's own head is read, for how many arguments it takes and for the names in
  * messages only. Keyword arguments are never mapped by it: a minifier would change the names on the wire.
- * Rule 3: a head that cannot be read (native or bound functions, `arguments`) takes anything.
+ * Rule 3: without `params` a missing argument is undefined, as everywhere in JavaScript: the source does not tell `y`
+ * from TypeScript's `y?`. Only where keyword arguments came that nothing takes is it refused, because they were meant
+ * for it.
+ * Rule 4: a head that cannot be read (native or bound functions, `arguments`) takes anything.
  */
 
 /** The parameters of a task's function, `self` left out. */
 export interface Parameters {
   /** In order; a parameter without a name of its own (destructuring) is named by its place. */
   readonly names: readonly string[]
-  /** How many of the first ones must be given. */
+  /** How many of the first ones the function wants; see rule 3 for when they must be given. */
   readonly required: number
   /** True when more than those of `names` may be given. */
   readonly isOpen: boolean
@@ -83,7 +86,8 @@ export function bindArguments(
     bound[index] = value
     isGiven[index] = true
   }
-  const missing = names.filter((_, index) => index < required && !isGiven[index])
+  const mustBeWhole = isNamed || surplus.length > 0
+  const missing = names.filter((_, index) => mustBeWhole && index < required && !isGiven[index])
   if (missing.length > 0) throw new TypeError(missingText(callName, missing))
   return { args: bound, surplus: Object.fromEntries(surplus) }
 }

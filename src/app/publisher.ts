@@ -18,12 +18,12 @@ import { encodeRetry } from '../../protocol/task-retry.js'
 import { linearDelayMs } from '../backoff.js'
 import type { RetryPolicy, SendOptions } from '../canvas/send-options.js'
 import { type Clock, pause } from '../clock.js'
-import { BrokerUnavailableError, ConnectivityError } from '../errors.js'
+import { BrokerUnavailableError, ConfigError, ConnectivityError } from '../errors.js'
 import type { Resend } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
-import type { Address, Connection, Outgoing } from '../transport/transport.js'
+import type { Address, Connection, Exchange, Outgoing } from '../transport/transport.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
 import {
   type Destination,
@@ -88,18 +88,22 @@ export class Publisher {
   private readonly deps: PublisherDeps
   private readonly app: Preparing
   private readonly connections: PublishConnections
+  /** Opens a connection for each use: what consumes must leave nothing behind on the shared one. */
+  private readonly ownConnections: PublishConnections
 
   /** Connects when first used. Throws `ConfigError` for routes or a zone that cannot be used. */
   constructor(deps: PublisherDeps) {
     const { settings } = deps
     this.deps = deps
-    this.connections = new PublishConnections({
+    const how: ConnectionsDeps = {
       ...deps,
       transportOptions: settings.brokerTransportOptions,
       connectTimeoutMs: settings.brokerConnectionTimeout * 1000,
       poolLimit: settings.brokerPoolLimit,
       failoverStrategy: settings.brokerFailoverStrategy,
-    })
+    }
+    this.connections = new PublishConnections(how)
+    this.ownConnections = new PublishConnections({ ...how, poolLimit: 0 })
     this.app = {
       settings,
       queues: deps.queues,
@@ -179,14 +183,26 @@ export class Publisher {
     await this.publishAll([ready], boundsOf([options]))
   }
 
-  /** Publishes a finished message (events, replies). `what` names it in errors. Throws as `send` does. */
+  /**
+   * Publishes a finished message (events, remote control). `what` names it in errors; `exchange` is declared first.
+   * Throws as `send` does, and `ConfigError` for a fanout exchange on a broker that has none.
+   */
   async publishRaw(
     envelope: Envelope,
     to: Address,
-    options: Bounds & { readonly what?: string; readonly declare?: TaskQueue } = {},
+    options: Bounds & {
+      readonly what?: string
+      readonly declare?: TaskQueue
+      readonly exchange?: Exchange
+    } = {},
   ): Promise<void> {
     await this.bounded(options, options.what ?? 'a message', (signal) =>
       this.attempts(signal, this.app.settings.taskPublishRetry, this.defaultPolicy, async (open) => {
+        const { exchange } = options
+        if (exchange?.type === 'fanout') assertFanout(open.connection, open.displayUrl)
+        if (exchange !== undefined) {
+          await open.connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
+        }
         await declared(open, options.declare)
         await open.connection.publish([{ envelope, to }], { signal })
       }),
@@ -200,6 +216,13 @@ export class Publisher {
   run<T>(what: string, work: (connection: Connection) => Promise<T>, bounds: Bounds = {}): Promise<T> {
     return this.bounded(bounds, what, (signal) =>
       this.connections.use(signal, (open) => work(open.connection)),
+    )
+  }
+
+  /** As `run`, with a connection that is opened for `work` and closed after it. */
+  runAlone<T>(what: string, work: (connection: Connection) => Promise<T>, bounds: Bounds = {}): Promise<T> {
+    return this.bounded(bounds, what, (signal) =>
+      this.ownConnections.use(signal, (open) => work(open.connection)),
     )
   }
 
@@ -221,8 +244,8 @@ export class Publisher {
   }
 
   /** Closes the connection; publishes that are under way fail. Safe twice. */
-  close(): Promise<void> {
-    return this.connections.close()
+  async close(): Promise<void> {
+    await Promise.all([this.connections.close(), this.ownConnections.close()])
   }
 
   private get defaultPolicy(): RetryPolicy {
@@ -355,8 +378,9 @@ export class Publisher {
   ): Promise<T> {
     signal?.throwIfAborted()
     const timeout = new AbortController()
-    const late = new BrokerUnavailableError(`no answer within ${timeoutMs} ms`)
-    const cancel = this.deps.clock.after(timeoutMs, () => timeout.abort(late))
+    const cancel = this.deps.clock.after(timeoutMs, () => {
+      timeout.abort(new BrokerUnavailableError(`no answer within ${timeoutMs} ms`))
+    })
     const either = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal])
     try {
       return await work(either)
@@ -371,6 +395,14 @@ export class Publisher {
       cancel()
     }
   }
+}
+
+/** Throws `ConfigError` where nobody can be told at once (surface CTL-018). */
+export function assertFanout({ capabilities }: Connection, displayUrl: string): void {
+  if (capabilities.fanout) return
+  throw new ConfigError(
+    `The broker at ${displayUrl} has no fanout exchanges, so workers cannot be reached by remote control over it.`,
+  )
 }
 
 async function declared(open: OpenConnection, queue: TaskQueue | undefined): Promise<void> {

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createCodec } from '../../protocol/serializers.js'
-import { ResultTimeoutError, SyncSubtaskError, TaskError } from '../errors.js'
+import { InvalidArgumentError, ResultTimeoutError, SyncSubtaskError, TaskError } from '../errors.js'
 import { allowJoinResult, denyJoinResult } from './allow-join.js'
 import { AsyncResult, restoreGroup, resultFromTuple } from './async-result.js'
 import { CountingClock, metaOf } from './backend.conformance.js'
@@ -85,6 +85,12 @@ describe('AsyncResult', () => {
     expect(error).toMatchObject({ taskId: id, message: expect.stringContaining('The operation timed out') })
     await backend.store(metaOf(id, 'SUCCESS', 1))
     expect(await result.get({ timeout: 0.0001 })).toBe(1)
+  })
+
+  it('RES-045 refuses a timeout that is no number, which would never end', async () => {
+    for (const timeout of [Number.NaN, '5' as unknown as number]) {
+      expect(await outcome(result.get({ timeout }))).toBeInstanceOf(InvalidArgumentError)
+    }
   })
 
   it('RES-045 with timeout 0 waits until the signal aborts, and then throws its reason', async () => {

@@ -18,4 +18,8 @@ export interface RevokeOptions {
   readonly terminate?: boolean
   /** Default `SIGTERM`. */
   readonly signal?: string
+  /** Wait until the workers have said that they know. Default false. */
+  readonly wait?: boolean
+  /** Seconds of silence after which no more workers are waited for. Default 1. */
+  readonly timeout?: number
 }

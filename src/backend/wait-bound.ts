@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js'
-import { ConfigError } from '../errors.js'
+import { ConfigError, InvalidArgumentError } from '../errors.js'
 import { onAbort } from './abort-listener.js'
 import type { WaitOptions } from './any-result.js'
 import type { ResultContext } from './result-context.js'
@@ -14,7 +14,8 @@ export class WaitBound {
   #cancelInterval: (() => void) | undefined
   #thrown: { readonly reason: unknown } | undefined
 
-  /** Throws the signal's reason when it has aborted, and `ConfigError` for `onMessage` where the store does not push. */
+  /** Throws the signal's reason when it has aborted, `InvalidArgumentError` for a `timeout` that is no number (a wait
+   * without an end otherwise), and `ConfigError` for `onMessage` where the store does not push. */
   constructor(context: ResultContext, options: WaitOptions) {
     options.signal?.throwIfAborted()
     if (options.onMessage !== undefined && !context.backend.push) {
@@ -22,6 +23,10 @@ export class WaitBound {
         `The result backend ${context.backend.displayUrl} does not support onMessage: it is asked for results ` +
           'instead of being told of them. Use onInterval, or progress().',
       )
+    }
+    const timeout: unknown = options.timeout ?? 0
+    if (typeof timeout !== 'number' || Number.isNaN(timeout)) {
+      throw new InvalidArgumentError(`timeout is a number of seconds, not ${describeTimeout(timeout)}`)
     }
     this.#clock = context.clock
     this.#options = options
@@ -64,4 +69,8 @@ export class WaitBound {
       }
     })
   }
+}
+
+function describeTimeout(timeout: unknown): string {
+  return typeof timeout === 'number' ? String(timeout) : `a ${typeof timeout}`
 }

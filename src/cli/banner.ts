@@ -50,7 +50,8 @@ export function bannerText(
   const tasks = info.tasks
     .filter((name) => options.level === 'DEBUG' || !name.startsWith('celery.'))
     .toSorted()
-  const paint = (text: string): string => (options.color ? styleText('green', text) : text)
+  const paint = (text: string): string =>
+    options.color ? styleText('green', text, { validateStream: false }) : text
   return [
     '',
     ...lines.map((line, i) => `${paint((art[i] ?? '').padEnd(15))}${line}`.trimEnd()),

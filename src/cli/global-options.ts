@@ -27,8 +27,15 @@ export interface GlobalOptions {
 /** An option that may also come from the environment, under the first of `names` that is set. */
 export function envOption(flags: string, help: string, env: NodeJS.ProcessEnv, ...names: string[]): Option {
   const option = new Option(flags, help)
-  const name = names.find((candidate) => env[candidate] !== undefined && env[candidate] !== '')
-  return option.env(name ?? names[0] ?? '')
+  const name = names.find((candidate) => env[candidate]) ?? names[0] ?? ''
+  const value = env[name]
+  // Commander takes any value for a flag, and '' for an option: `CELERY_WORKER_PURGE=false` would purge.
+  const isSaid = option.required || option.optional ? value !== '' : value === undefined || isYes(value)
+  return isSaid ? option.env(name) : option
+}
+
+function isYes(value: string): boolean {
+  return /^(1|t|true|y|yes|on)$/i.test(value)
 }
 
 /** Adds the global options; each has the environment names that Celery gives it. */
@@ -100,6 +107,10 @@ export async function appOf(options: GlobalOptions, terminal: Terminal): Promise
   if (options.broker !== undefined) env.CELERY_BROKER_URL = options.broker
   if (options.resultBackend !== undefined) env.CELERY_RESULT_BACKEND = options.resultBackend
   const workdir = resolve(options.workdir ?? '.')
-  if (options.app !== undefined) return loadApp(options.app, workdir)
-  return new Celery('default', options.config === undefined ? {} : { config: options.config })
+  const app =
+    options.app === undefined
+      ? new Celery('default', options.config === undefined ? {} : { config: options.config })
+      : await loadApp(options.app, workdir)
+  await app.signals.userPreloadOptions.send(undefined, { app, options })
+  return app
 }

@@ -51,10 +51,12 @@ export async function importModule(name: string, workdir: string): Promise<Recor
   }
   try {
     if (file !== undefined && typeScript.test(file)) {
-      const { register } = await import('tsx/esm/api')
-      register()
+      const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')])
+      esm.register()
+      // Without "type": "module" in the user's package.json the file is CommonJS to Node, which loads it by require().
+      cjs.register()
     }
-    return (await import(file === undefined ? name : pathToFileURL(file).href)) as Record<string, unknown>
+    return exportsOf(await import(file === undefined ? name : pathToFileURL(file).href))
   } catch (error) {
     if (file === undefined && (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') {
       throw new CommandError(
@@ -71,6 +73,13 @@ export async function importModule(name: string, workdir: string): Promise<Recor
       },
     )
   }
+}
+
+/** What a module exports; of CommonJS Node may see `module.exports` alone, as the default. */
+function exportsOf(module: Record<string, unknown>): Record<string, unknown> {
+  const { default: all, ...named } = module
+  if (typeof all !== 'object' || all === null || isApp(all)) return module
+  return { ...all, ...named }
 }
 
 function stackOf(error: unknown): string {

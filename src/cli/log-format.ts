@@ -1,5 +1,6 @@
 /** Log lines as Celery users know them on a terminal, JSON otherwise (surface WRK-096 to WRK-101, `celery/app/log.py`). */
-
+import { mkdirSync, openSync, writeSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { styleText } from 'node:util'
 import pino from 'pino'
 import type { Logger } from '../logger.js'
@@ -64,7 +65,8 @@ export function formatLine(record: LogRecord, color: boolean): string {
   const stack = record.traceback ?? record.err?.stack ?? record.err?.message
   const text = `[${asctime(record.time)}: ${level}/MainProcess] ${task}${record.msg ?? ''}${stack === undefined ? '' : `\n${stack}`}`
   const paint = colors[level]
-  return color && paint !== undefined ? styleText(paint, text) : text
+  // Whoever asked for colours has looked at the stream; styleText would look at standard output.
+  return color && paint !== undefined ? styleText(paint, text, { validateStream: false }) : text
 }
 
 /** How a command logs. */
@@ -81,8 +83,7 @@ export interface LogOptions {
 /** The logger of a command. */
 export function createLogger(options: LogOptions): Logger {
   const { level, format, color, file, stderr } = options
-  const target =
-    file === undefined ? stderr : pino.destination({ dest: file, append: true, sync: true, mkdir: true })
+  const target = file === undefined ? stderr : logFile(file, stderr)
   const isText = format === 'text' || (format === 'auto' && (file !== undefined || stderr.isTTY))
   const config = { level: logLevels[level], base: null }
   if (!isText) {
@@ -92,4 +93,19 @@ export function createLogger(options: LogOptions): Logger {
   return pino(config, {
     write: (line: string) => void target.write(`${formatLine(JSON.parse(line) as LogRecord, paint)}\n`),
   })
+}
+
+/** A full disk costs log lines, never a task: what the file does not take goes to standard error. */
+function logFile(file: string, stderr: NodeJS.WriteStream): { write(line: string): void } {
+  mkdirSync(dirname(resolve(file)), { recursive: true })
+  const descriptor = openSync(file, 'a')
+  return {
+    write(line) {
+      try {
+        writeSync(descriptor, line)
+      } catch {
+        stderr.write(line)
+      }
+    },
+  }
 }

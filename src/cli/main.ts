@@ -21,11 +21,16 @@ const terminal: Terminal = {
   stderr: process.stderr,
 }
 
+/** Asked of the arguments themselves: an error in them must have its JSON form, too. */
+const isJson = process.argv.includes('--json')
+
 const program = new Command('celeriac')
   .description('Celery for TypeScript: run, send and look at tasks beside Python workers.')
   .version(`${version} (celeriac)`)
   .showSuggestionAfterError()
   .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .configureOutput({ outputError: (text, write) => (isJson ? undefined : write(text)) })
 addGlobalOptions(program, terminal.env)
 for (const command of [
   workerCommand,
@@ -41,8 +46,13 @@ for (const command of [
 
 /** What a person should read of an error, and the exit code (surface CLI-008). */
 function explain(error: unknown): { text: string | undefined; exitCode: number } {
-  if (error instanceof CommanderError)
-    return { text: undefined, exitCode: error.exitCode === 0 ? 0 : exitUsage }
+  if (error instanceof CommanderError) {
+    const text =
+      isJson && error.exitCode !== 0 && error.code !== 'commander.help'
+        ? error.message.replace(/^error: /, '')
+        : undefined
+    return { text, exitCode: error.exitCode === 0 ? 0 : exitUsage }
+  }
   if (error instanceof CommandError) return { text: `Error: ${error.message}`, exitCode: error.exitCode }
   if (error instanceof ConfigError) return { text: `Error: ${error.message}`, exitCode: exitUsage }
   if (error instanceof CeleriacError || error instanceof ProtocolError) {
@@ -56,9 +66,20 @@ try {
   else await program.parseAsync(process.argv)
 } catch (error) {
   const { text, exitCode } = explain(error)
-  const options = program.opts<{ json?: boolean; quiet?: boolean; color?: boolean }>()
-  const output = outputOf({ color: options.color ?? true, json: options.json ?? false }, terminal)
-  if (text !== undefined)
-    output.error(options.json ? JSON.stringify({ error: text.replace(/^Error: /, '') }) : text)
+  const output = outputOf({ color: program.opts<{ color?: boolean }>().color ?? true }, terminal)
+  if (text !== undefined) {
+    if (isJson) terminal.stderr.write(`${JSON.stringify({ error: text.replace(/^Error: /, '') })}\n`)
+    else output.error(text)
+  }
   process.exitCode = exitCode
+}
+// The command has ended and the app is closed. What the user's modules still have open (a timer, a database) would keep
+// the process for ever; what was printed must be out first.
+await Promise.all([terminal.stdout, terminal.stderr].map(flushed))
+process.exit()
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => resolve())
+  })
 }

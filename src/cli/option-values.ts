@@ -26,10 +26,19 @@ export function seconds(text: string): number {
   return value
 }
 
-/** A level name in any case. */
+/** Python's numbers of the levels. */
+const levelNumbers: Readonly<Record<string, LogLevel>> = {
+  10: 'DEBUG',
+  20: 'INFO',
+  30: 'WARNING',
+  40: 'ERROR',
+  50: 'CRITICAL',
+}
+
+/** A level name in any case, or Python's number of one. */
 export function logLevel(text: string): LogLevel {
-  const name = text.toUpperCase()
-  if (name in logLevels) return name as LogLevel
+  const name = levelNumbers[text] ?? text.toUpperCase()
+  if (Object.hasOwn(logLevels, name)) return name as LogLevel
   throw new InvalidArgumentError(`not a log level: ${text} (one of DEBUG, INFO, WARNING, ERROR, CRITICAL)`)
 }
 

@@ -29,7 +29,8 @@ export function createOutput(options: {
     color,
     quiet,
     line,
-    error: (text) => void stderr.write(`${color ? styleText('red', text) : text}\n`),
+    error: (text) =>
+      void stderr.write(`${color ? styleText('red', text, { validateStream: false }) : text}\n`),
     value: (value, text) => line(json ? toJson(value) : text(value)),
   }
 }

@@ -94,6 +94,32 @@ describe('applyTask', () => {
     await expect(applyTask(task, call('t', [], { throws: true }), host)).rejects.toThrow(Retry)
   })
 
+  it('TSK-064 gives afterReturn no error beside the value, and needs no handlers at all', async () => {
+    const host = new TestHost()
+    const seen: unknown[] = []
+    const error = new RangeError('no')
+    const body = (): never => {
+      throw error
+    }
+    const afterReturn = (_self: TaskContext, ...rest: unknown[]): void => void seen.push(rest)
+    const task = host.define('t', body, { handlers: { afterReturn } })
+    await applyTask(task, call('t', [1], { options: { taskId: 'x' } }), host)
+    expect(seen).toEqual([['FAILURE', error, 'x', [1], {}]])
+    expect(await (await applyTask(host.define('bare', body), call('bare'), host)).state()).toBe('FAILURE')
+  })
+
+  it('TSK-098 runs with the request that a test wants', async () => {
+    const host = new TestHost()
+    let seen: TaskContext['request'] | undefined
+    const task = host.define('t', (self) => {
+      seen = self.request
+    })
+    const options = { taskId: 'x', retries: 2, headers: { tenant: 'acme' }, priority: 7, groupId: 'g' }
+    await applyTask(task, call('t', [], { options }), host)
+    expect(seen).toMatchObject({ id: 'x', retries: 2, headers: { tenant: 'acme' }, group: 'g' })
+    expect(seen?.deliveryInfo.priority).toBe(7)
+  })
+
   it('TST-007 TSK-028 stores nothing unless store_eager_result', async () => {
     const host = new TestHost()
     await applyTask(

@@ -160,7 +160,7 @@ describe('what self can do', () => {
         }
       }
     })
-    await execute(testRequest('t'), host, { signal: AbortSignal.abort(new SoftTimeLimitExceeded(1)) })
+    await execute(testRequest('t'), host, { signal: () => AbortSignal.abort(new SoftTimeLimitExceeded(1)) })
     expect(seen).toEqual([true, false])
   })
 

@@ -18,7 +18,8 @@ export async function findEarlierSuccess(run: Run): Promise<Outcome | undefined>
     task.options.acksLate &&
     host.backend.persistent &&
     request.deliveryInfo.redelivered &&
-    !request.isEager
+    !request.isEager &&
+    run.id !== ''
   if (!isSought) return undefined
   const done: Outcome = { kind: 'succeeded', resultRepr: 'None', seconds: 0 }
   if (run.successes?.has(run.id)) return done

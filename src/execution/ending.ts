@@ -28,6 +28,8 @@ export async function runBody(run: Run): Promise<Ending> {
 
 async function bodyWithAutoretry(run: Run): Promise<unknown> {
   try {
+    const { argsError } = run.request.body
+    if (argsError !== undefined) throw new TypeError(argsError)
     const value = await run.task.run(run.self, run.args, run.kwargs)
     // A retry() whose promise was forgotten is still under way: it ends the run, as Python's would have.
     await run.state.pendingRetry

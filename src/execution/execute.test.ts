@@ -407,3 +407,47 @@ describe('deduplication', () => {
     expect(set.has('c')).toBe(false)
   })
 })
+
+describe('an imperfect message', () => {
+  it('WRK-031 fails with a TypeError, which its caller sees, when Python could not have spread its arguments', async () => {
+    const host = new TestHost()
+    host.define('t', () => 5, { trackStarted: true })
+    const argsError = 'task args must be a list or tuple, not null'
+    const outcome = await execute(testRequest('t', [], { body: { argsError } }), host)
+    expect(outcome).toMatchObject({ kind: 'failed', error: { type: 'TypeError', args: [argsError] } })
+    expect(host.events).toEqual(['store STARTED', 'store FAILURE'])
+  })
+
+  it('WRK-031 runs a message without an id, and stores nothing of it', async () => {
+    const host = new TestHost({ deduplicateSuccessful: true })
+    const seen: unknown[] = []
+    host.define(
+      't',
+      async (self) => {
+        await self.updateState({ state: 'PROGRESS' })
+        seen.push(await self.isAborted())
+      },
+      { trackStarted: true, acksLate: true },
+    )
+    const successes = new SuccessSet(host.clock)
+    for (const redelivered of [false, true]) {
+      const request = testRequest('t', [], { message: { id: '' }, redelivered })
+      expect((await execute(request, host, { successes })).kind).toBe('succeeded')
+    }
+    expect(seen).toEqual([false, false])
+    expect(host.stored).toEqual([])
+    expect(host.logged('error')).toEqual([])
+    expect(host.logged('fatal')).toEqual([])
+  })
+
+  it('WRK-031 stores no failure either where there is no id', async () => {
+    const host = new TestHost()
+    host.define('t', () => {
+      throw new RangeError('no')
+    })
+    const outcome = await execute(testRequest('t', [], { message: { id: '' } }), host)
+    expect(outcome).toMatchObject({ kind: 'failed', error: { args: ['no'] } })
+    expect(host.stored).toEqual([])
+    expect(host.logged('fatal')).toEqual([])
+  })
+})

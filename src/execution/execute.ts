@@ -91,7 +91,9 @@ async function traceRun(run: Run, propagate: boolean): Promise<Traced> {
 
 async function announceStart(run: Run): Promise<void> {
   run.gate.check()
-  await run.host.signals.taskPrerun.send(run.task, {
+  const { taskPrerun } = run.host.signals
+  if (!taskPrerun.hasReceivers) return
+  await taskPrerun.send(run.task, {
     taskId: run.id,
     task: run.task,
     args: run.args,
@@ -138,7 +140,8 @@ async function succeed(run: Run, value: unknown): Promise<Traced> {
   run.successes?.add(run.id)
   await run.task.handlers.onSuccess?.(run.self, value, run.id, run.args, run.kwargs)
   run.gate.check()
-  await run.host.signals.taskSuccess.send(run.task, { result: value })
+  const { taskSuccess } = run.host.signals
+  if (taskSuccess.hasReceivers) await taskSuccess.send(run.task, { result: value })
   run.log.succeeded(seconds, resultRepr)
   return { outcome: { kind: 'succeeded', resultRepr, seconds }, state: 'SUCCESS', retval: value }
 }
@@ -203,8 +206,9 @@ async function afterReturn(run: Run, ended: Traced): Promise<void> {
 
 /** Always, whatever went wrong before (surface SIG-006); only a run that was given up stays silent. */
 async function announceEnd(run: Run, ended: Traced | undefined): Promise<void> {
-  if (run.gate.isClosed) return
-  await run.host.signals.taskPostrun.send(run.task, {
+  const { taskPostrun } = run.host.signals
+  if (run.gate.isClosed || !taskPostrun.hasReceivers) return
+  await taskPostrun.send(run.task, {
     taskId: run.id,
     task: run.task,
     args: run.args,

@@ -2,7 +2,7 @@
 import { saferepr } from '../../protocol/python-repr.js'
 import { type RemoteError, remoteErrorRepr } from '../../protocol/remote-error.js'
 import type { Reject, Retry } from '../errors.js'
-import type { Logger } from '../logger.js'
+import { type Logger, wouldLog } from '../logger.js'
 import type { TaskRequest } from './request.js'
 import { rejectText } from './verdict-text.js'
 
@@ -18,6 +18,7 @@ export class RunLog {
 
   /** `seconds` is the run time, `resultRepr` Python's repr of the value. */
   succeeded(seconds: number, resultRepr: string): void {
+    if (!wouldLog(this.logger, 'info')) return
     this.logger.info(
       this.fields({ runtime: seconds, return_value: resultRepr }),
       `${this.head} succeeded in ${seconds}s: ${resultRepr}`,

@@ -12,8 +12,8 @@ import type { SuccessSet } from './success-set.js'
 
 /** What the place that runs tasks gives to each run. */
 export interface RunOptions {
-  /** Aborts at the soft limit, at terminate and at cold shutdown; default never. */
-  readonly signal?: AbortSignal
+  /** Gives the signal that aborts at the soft limit, at terminate and at cold shutdown; default one that never does. */
+  readonly signal?: () => AbortSignal
   /** Closed by whoever gives the run up. */
   readonly gate?: RunGate
   /** Stored with STARTED; default 0. */
@@ -29,7 +29,6 @@ export class Run {
   readonly request: TaskRequest
   readonly state = new RunState()
   readonly gate: RunGate
-  readonly signal: AbortSignal
   readonly self: TaskContext
   readonly log: RunLog
   readonly pid: number
@@ -41,13 +40,17 @@ export class Run {
     this.host = host
     this.request = request
     this.gate = options.gate ?? new RunGate()
-    this.signal = options.signal ?? new AbortController().signal
     this.pid = options.pid ?? 0
     this.successes = options.successes
     this.startedAtMs = host.clock.monotonic()
     this.log = new RunLog(host.logger, request)
-    const { state, gate, signal } = this
+    const { state, gate } = this
+    const signal = options.signal ?? neverAborts
     this.self = new RunningTask({ task, host, request, state, gate, signal })
+  }
+
+  get signal(): AbortSignal {
+    return this.self.signal
   }
 
   get id(): string {
@@ -100,8 +103,13 @@ export class Run {
     })
   }
 
-  /** Stores `record`; throws what the backend throws, or `RunAbandoned`. */
-  store(record: ResultMeta): Promise<void> {
+  /** Stores `record`, unless the message had no id to store it under; throws what the backend throws, or `RunAbandoned`. */
+  async store(record: ResultMeta): Promise<void> {
+    if (record.taskId === '') return this.gate.check()
     return this.gate.effect(() => this.host.backend.store(record, resultRequest(this.request)))
   }
+}
+
+function neverAborts(): AbortSignal {
+  return new AbortController().signal
 }

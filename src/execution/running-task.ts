@@ -46,27 +46,43 @@ export interface RunParts {
   readonly request: TaskRequest
   readonly state: RunState
   readonly gate: RunGate
-  readonly signal: AbortSignal
+  /** Asked once, when the body looks at it. */
+  readonly signal: () => AbortSignal
 }
 
 /** `self` while a message is being run. */
 export class RunningTask implements TaskContext {
   readonly name: string
-  readonly request: RequestInfo
-  readonly log: Logger
-  readonly signal: AbortSignal
   readonly incoming: TaskRequest
   readonly #parts: RunParts
+  #request: RequestInfo | undefined
+  #log: Logger | undefined
+  #signal: AbortSignal | undefined
   #toldOfLimit = false
 
   constructor(parts: RunParts) {
-    const { task, request } = parts
     this.#parts = parts
-    this.name = task.name
-    this.request = requestInfo(request, task, parts.state.children)
-    this.log = parts.host.logger.child({ task_id: request.message.id, task_name: task.name })
-    this.signal = parts.signal
-    this.incoming = request
+    this.name = parts.task.name
+    this.incoming = parts.request
+  }
+
+  // Made when a body looks: most look at none of them.
+
+  get request(): RequestInfo {
+    const { request, task, state } = this.#parts
+    this.#request ??= requestInfo(request, task, state.children)
+    return this.#request
+  }
+
+  get log(): Logger {
+    const { host, request } = this.#parts
+    this.#log ??= host.logger.child({ task_id: request.message.id, task_name: this.name })
+    return this.#log
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= this.#parts.signal()
+    return this.#signal
   }
 
   retry(options?: RetryOptions & { readonly throw?: true }): Promise<never>
@@ -129,6 +145,7 @@ export class RunningTask implements TaskContext {
       extended: host.execution.resultExtended,
       ...(change.taskId === undefined ? {} : { taskId: change.taskId }),
     })
+    if (record.taskId === '') return
     await gate.effect(() => host.backend.store(record, resultRequest(request)))
   }
 
@@ -140,12 +157,13 @@ export class RunningTask implements TaskContext {
   async isAborted(): Promise<boolean> {
     this.checkpoint()
     const { host, request } = this.#parts
+    if (request.message.id === '') return false
     return (await host.backend.fetch(request.message.id))?.state === 'ABORTED'
   }
 
   checkpoint(): void {
-    const { gate, signal } = this.#parts
-    gate.check()
+    const { signal } = this
+    this.#parts.gate.check()
     if (this.#toldOfLimit || !(signal.reason instanceof SoftTimeLimitExceeded)) return
     this.#toldOfLimit = true
     throw signal.reason

@@ -35,7 +35,7 @@ export interface AsyncPoolOptions {
 
 /** The pool of `--pool async`: every task is a call on this event loop. */
 export class AsyncPool implements Pool {
-  readonly name = 'pool'
+  readonly name = 'async'
   private readonly host: Host
   private readonly pid: number
   private readonly successes: SuccessSet
@@ -127,7 +127,8 @@ class AsyncExecution implements Execution {
   readonly outcome: Promise<Outcome>
   private readonly parts: AsyncExecutionParts
   private readonly gate = new RunGate()
-  private readonly controller = new AbortController()
+  /** Made when somebody asks for the signal, or when it aborts: most tasks never look. */
+  private lazyController: AbortController | undefined
   private readonly cancelLimits: () => void
   private readonly settle: (outcome: Outcome) => void
   private readonly body: Promise<void>
@@ -152,6 +153,11 @@ class AsyncExecution implements Execution {
     this.body = this.runBody()
   }
 
+  private get controller(): AbortController {
+    this.lazyController ??= new AbortController()
+    return this.lazyController
+  }
+
   terminate(signal: NodeJS.Signals): void {
     if (this.state === 'ended') return
     const wasRunning = this.state === 'running'
@@ -168,7 +174,8 @@ class AsyncExecution implements Execution {
     if (accepted === undefined || this.state === 'ended') return
     const { host, request, pid, successes } = this.parts
     const { gate } = this
-    const outcome = await execute(request, host, { signal: this.controller.signal, gate, pid, successes })
+    const signal = (): AbortSignal => this.controller.signal
+    const outcome = await execute(request, host, { signal, gate, pid, successes })
     if (this.gate.isClosed) return
     this.giveUp('it has ended')
     this.settle(outcome)

@@ -38,7 +38,7 @@ export async function withFileLock<T>(
 
 /** Whether some process holds a `flock` on the file; false where that cannot be known, or the file is gone. */
 export async function isLocked(path: string): Promise<boolean> {
-  return open(path, 'r').then(
+  return open(path, constants.O_RDONLY | constants.O_NONBLOCK).then(
     async (file) => {
       try {
         return (await flock(['-s', '-n', '3'], file)) === 1

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import {
   link,
   mkdir,
@@ -8,6 +8,7 @@ import {
   readFile,
   rename,
   rm,
+  symlink,
   utimes,
   writeFile,
 } from 'node:fs/promises'
@@ -15,7 +16,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
+import { ConfigError, InvalidArgumentError } from '../errors.js'
 import { Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { createFilesystemTransport } from './filesystem-transport.js'
 import { describeTransport } from './transport.conformance.js'
@@ -243,6 +244,37 @@ describe('FilesystemStore', () => {
     expect(report!.keptAt).toContain(path.join('.celeriac', 'unreadable'))
   })
 
+  it('sets aside what has the name of a message and cannot be read, and goes on with the rest', async () => {
+    const connection = await connect()
+    await mkdir(path.join(folder, '0_a.q.msg'))
+    await symlink('0_b.q.msg', path.join(folder, '0_b.q.msg'))
+    spawnSync('mkfifo', [path.join(folder, '0_c.q.msg')])
+    await connection.publish(toQueue('q', ['fine']))
+    const collector = new Collector()
+    await connection.consume(['q'], collector.options(0))
+    await collector.count(1)
+    await collector.until(() => collector.unreadable.length === 3)
+    expect(collector.unreadable.map(({ keptAt }) => path.basename(keptAt)).sort()).toEqual([
+      '0_a.q.msg',
+      '0_b.q.msg',
+      '0_c.q.msg',
+    ])
+    expect(await messageFiles()).toEqual([])
+  })
+
+  it('gives back what a dead process held, also when one file among it cannot be read', async () => {
+    const [publisher, consumer] = [await connect(), await connect()]
+    await publisher.publish(toQueue('q', ['fine']))
+    const [file] = await messageFiles()
+    const left = path.join(folder, '.celeriac', 'held', 'left-by-a-dead-process')
+    await mkdir(path.join(left, '0_a.q.msg'), { recursive: true })
+    await rename(path.join(folder, file!), path.join(left, file!))
+    const collector = new Collector()
+    await consumer.consume(['q'], collector.options(0))
+    await collector.count(1)
+    await collector.until(() => collector.unreadable.length === 1)
+  })
+
   it('refuses queue names that cannot be part of a file name, and writes nothing', async () => {
     const connection = await connect()
     for (const queue of ['../out', 'a/b', 'a\0b', 'x'.repeat(300)]) {
@@ -375,7 +407,7 @@ describe('FilesystemStore', () => {
     await writeFile(path.join(folder, 'file'), '')
     const url = `filesystem://${path.join(folder, 'file')}`
     const failing = createFilesystemTransport().connect(url, { transportOptions: {} })
-    await expect(failing).rejects.toBeInstanceOf(BrokerUnavailableError)
+    await expect(failing).rejects.toBeInstanceOf(ConfigError)
     await expect(failing).rejects.toThrow(path.join(folder, 'file'))
     const wrong = createFilesystemTransport().connect(url, { transportOptions: { data_folder_in: 5 } })
     await expect(wrong).rejects.toBeInstanceOf(ConfigError)

@@ -6,6 +6,7 @@
  * Rule 2: all that is ours lies in `.celeriac/` in the data folder, where Python does not look.
  * Rule 3: a file that is no envelope is moved to `.celeriac/unreadable/` and reported.
  */
+import { constants } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
@@ -211,21 +212,26 @@ export class FilesystemStore implements QueueStore {
   async #open(file: string): Promise<Claimed | undefined> {
     const held = this.#held.pathOf(file)
     const queue = queueOfFile(file) ?? ''
-    const bytes = await readFile(held).catch(missing)
+    // Without waiting: a pipe with that name has no end.
+    const bytes = await readFile(held, { flag: constants.O_RDONLY | constants.O_NONBLOCK }).catch(readable)
     if (bytes === false) return undefined
+    if (bytes instanceof Error) return this.#setAside(file, queue, Buffer.alloc(0), bytes)
     try {
       const { envelope, deliveryInfo, redelivered } = decodeVirtualEnvelope(bytes)
       this.#arriving.done(file)
       return { queue, ...deliveryInfo, tag: file, envelope, redelivered }
     } catch (error) {
       if (await this.#arriving.mayStillGrow(file, queue, held, bytes)) return undefined
-      const keptAt = path.join(this.#options.dataIn, '.celeriac', 'unreadable', file)
-      await mkdir(path.dirname(keptAt), { recursive: true })
-      if (!(await moved(held, keptAt))) return undefined
       const cause = error instanceof Error ? error : new Error(String(error))
-      this.onUnreadable?.({ queue, bytes, keptAt, error: cause })
-      return undefined
+      return this.#setAside(file, queue, bytes, cause)
     }
+  }
+
+  /** Rule 3. */
+  async #setAside(file: string, queue: string, bytes: Buffer, error: Error): Promise<undefined> {
+    const keptAt = path.join(this.#options.dataIn, '.celeriac', 'unreadable', file)
+    await mkdir(path.dirname(keptAt), { recursive: true })
+    if (await moved(this.#held.pathOf(file), keptAt)) this.onUnreadable?.({ queue, bytes, keptAt, error })
   }
 
   /** False when the message is no longer ours. */
@@ -284,6 +290,13 @@ async function allOf<T>(promises: readonly Promise<T>[]): Promise<T[]> {
     if (result.status === 'rejected') throw result.reason
     return result.value
   })
+}
+
+/** What says that this one file cannot be read, not that the folder is in trouble. */
+const fileTroubles = new Set(['EISDIR', 'EACCES', 'EPERM', 'ENXIO', 'ELOOP', 'ERR_FS_FILE_TOO_LARGE'])
+
+function readable(error: NodeJS.ErrnoException): false | Error {
+  return fileTroubles.has(error.code ?? '') ? error : missing(error)
 }
 
 function missing(error: NodeJS.ErrnoException): false {

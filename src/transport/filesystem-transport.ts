@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { pause, systemClock } from '../clock.js'
-import { BrokerUnavailableError } from '../errors.js'
+import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import { type FilesystemOptions, filesystemOptions } from './filesystem-options.js'
 import { FilesystemStore } from './filesystem-store.js'
 import { newHolderName } from './holder-name.js'
@@ -14,7 +14,8 @@ const defaultTimeoutMs = 4000
 
 /**
  * `filesystem://`: kombu's folder broker, shared with Python processes. Missing folders are made. `connect` throws
- * `ConfigError` for options that cannot be, `BrokerUnavailableError` when a folder cannot be made or does not answer.
+ * `ConfigError` for options that cannot be and folders that this user cannot make, `BrokerUnavailableError` when a
+ * folder does not answer.
  */
 export function createFilesystemTransport(): Transport {
   return {
@@ -66,10 +67,20 @@ async function makeFolders(options: FilesystemOptions): Promise<void> {
   ]
   for (const folder of folders) {
     await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-      throw new BrokerUnavailableError(
-        `the filesystem broker's folder ${folder} cannot be made (${cause.code}); make it, or give this user access`,
-        { cause },
-      )
+      const says = `the filesystem broker's folder ${folder} cannot be made (${cause.code}); make it, or give this user access`
+      throw needsSomebody.has(cause.code ?? '')
+        ? new ConfigError(says, { cause })
+        : new BrokerUnavailableError(says, { cause })
     })
   }
 }
+
+/** Trying again changes nothing about these. */
+const needsSomebody: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOTDIR',
+  'EEXIST',
+  'ENAMETOOLONG',
+])

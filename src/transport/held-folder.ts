@@ -7,7 +7,8 @@
  *         front without touching the rest), then renames it into the folder it came from.
  * Rule 3: to give back what another left, first rename it into our own folder: only one of many succeeds.
  */
-import { mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, utimes } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, utimes } from 'node:fs/promises'
 import path from 'node:path'
 import type { Clock } from '../clock.js'
 import { isAlive, parseHolderName } from './holder-name.js'
@@ -140,7 +141,10 @@ export class HeldFolder {
   /** By a new file renamed over the held one, so that a crash leaves either whole. */
   async #markRedelivered(file: string): Promise<void> {
     const held = this.pathOf(file)
-    const text = await readFile(held).catch(ifMissing(undefined))
+    // What cannot be read (a folder, another user's file) goes back as it is, and holds nothing else up.
+    const text = await readFile(held, { flag: constants.O_RDONLY | constants.O_NONBLOCK }).catch(
+      () => undefined,
+    )
     if (text === undefined || text.subarray(0, mark.length).equals(Buffer.from(mark))) return
     // A cut file may have a writer that still writes to it: it must stay the same file.
     if (!isWholeObject(text)) return
@@ -187,7 +191,7 @@ export async function moved(from: string, to: string): Promise<boolean> {
 }
 
 async function exists(file: string): Promise<boolean> {
-  return stat(file).then(() => true, ifMissing(false))
+  return lstat(file).then(() => true, ifMissing(false))
 }
 
 /** Not when something is in it: it came after we looked, and the next look finds it. */

@@ -12,9 +12,45 @@ interface Kept extends Stored {
   readonly redelivered: boolean
 }
 
+/** One queue, by number. `Array.shift` moves all that is behind it, which a long queue feels with every message. */
+class Waiting {
+  #messages: Kept[] = []
+  #head = 0
+
+  get length(): number {
+    return this.#messages.length - this.#head
+  }
+
+  get first(): Kept | undefined {
+    return this.#messages[this.#head]
+  }
+
+  insert(message: Kept): void {
+    const messages = this.#messages
+    let at = messages.length
+    while (at > this.#head && messages[at - 1]!.number > message.number) at -= 1
+    if (at === messages.length) messages.push(message)
+    else messages.splice(at, 0, message)
+  }
+
+  shift(): Kept | undefined {
+    const message = this.first
+    if (message === undefined) return undefined
+    this.#head += 1
+    if (
+      this.#head === this.#messages.length ||
+      (this.#head >= 1024 && this.#head * 2 > this.#messages.length)
+    ) {
+      this.#messages = this.#messages.slice(this.#head)
+      this.#head = 0
+    }
+    return message
+  }
+}
+
 /** The queues and bindings that the connections of one `memory://` URL share. */
 export class MemoryBroker {
-  readonly #queues = new Map<string, Kept[]>()
+  readonly #queues = new Map<string, Waiting>()
   readonly #bindings = new Map<string, StoredBinding[]>()
   readonly #waiting = new Set<() => void>()
   #lastNumber = 0
@@ -35,10 +71,10 @@ export class MemoryBroker {
   take(queues: readonly string[], max: number): readonly Kept[] {
     const taken: Kept[] = []
     while (taken.length < max) {
-      let oldest: Kept[] | undefined
+      let oldest: Waiting | undefined
       for (const queue of queues) {
         const waiting = this.#queues.get(queue)
-        if (waiting?.[0] !== undefined && !(oldest?.[0] && oldest[0].number < waiting[0].number))
+        if (waiting?.first !== undefined && !(oldest?.first && oldest.first.number < waiting.first.number))
           oldest = waiting
       }
       const message = oldest?.shift()
@@ -85,14 +121,12 @@ export class MemoryBroker {
   }
 
   #insert(message: Kept): void {
-    const waiting = this.#queues.get(message.queue)
+    let waiting = this.#queues.get(message.queue)
     if (waiting === undefined) {
-      this.#queues.set(message.queue, [message])
-      return
+      waiting = new Waiting()
+      this.#queues.set(message.queue, waiting)
     }
-    let at = waiting.length
-    while (at > 0 && waiting[at - 1]!.number > message.number) at -= 1
-    waiting.splice(at, 0, message)
+    waiting.insert(message)
   }
 
   #tell(): void {
@@ -138,12 +172,16 @@ export class MemoryStore implements QueueStore {
   }
 
   async settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]> {
-    const ours = claimed.filter(({ tag }) => this.#held.has(tag))
-    const kept = ours.map(({ tag }) => this.#held.get(tag)!)
-    for (const { tag } of ours) this.#held.delete(tag)
+    const kept: Kept[] = []
+    const lost: Claimed[] = []
+    for (const message of claimed) {
+      const ours = this.#held.get(message.tag)
+      if (ours === undefined) lost.push(message)
+      else if (this.#held.delete(message.tag)) kept.push(ours)
+    }
     if (how === 'requeue') this.#broker.push(kept, true)
     if (how === 'return') this.#broker.restore(kept)
-    return claimed.filter((message) => !ours.includes(message))
+    return lost
   }
 
   async bind(exchange: string, binding: StoredBinding): Promise<void> {

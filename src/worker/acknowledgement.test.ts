@@ -185,7 +185,7 @@ describe('acknowledgement', () => {
     never.open()
   })
 
-  it('ACK-023 WRK-035 SIG-011 drops a task that was revoked while it waited: REVOKED, acknowledged, told', async () => {
+  it('ACK-023 WRK-035 SIG-011 TSK-108 drops a task that was revoked while it waited: REVOKED, acknowledged, told', async () => {
     await using trial = new Trial()
     const told: unknown[] = []
     trial.app.signals.taskRevoked.connect(({ terminated, expired, signum }) =>
@@ -207,7 +207,7 @@ describe('acknowledgement', () => {
     expect(trial.logged(new RegExp(`^Discarding revoked task: t\\.eta\\[${id}\\]$`), 'info')).toHaveLength(1)
   })
 
-  it('ACK-024 WRK-037 stores REVOKED with "expired" for a task that came too late', async () => {
+  it('ACK-024 WRK-037 TSK-108 stores REVOKED with "expired" for a task that came too late', async () => {
     await using trial = new Trial()
     const told: unknown[] = []
     trial.app.signals.taskRevoked.connect(({ expired }) => told.push(expired))
@@ -220,7 +220,7 @@ describe('acknowledgement', () => {
     expect(told).toEqual([true])
   })
 
-  it('ACK-025 stops a running task that is revoked with terminate, late or early', async () => {
+  it('ACK-025 TSK-108 stops a running task that is revoked with terminate, late or early', async () => {
     await using trial = new Trial()
     for (const [name, acksLate] of [
       ['t.early', false],

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type AsyncResult, Celery, RemoteTaskError, type StandardSchema } from '../index.js'
+import { type AsyncResult, Celery, RemoteTaskError, type StandardSchema, type TaskContext } from '../index.js'
 
 let folder: string
 const cwd = process.cwd()
@@ -86,7 +86,7 @@ describe('the front door', () => {
 
   it('PYO-011 stores the TypeError that Python would, for arguments that do not fit', async () => {
     await using app = makeApp()
-    app.task('t.add', (x: number, y: number) => x + y)
+    app.task('t.add', { params: ['x', 'y'] }, (x: number, y: number) => x + y)
     await using worker = app.worker({ concurrency: 1 })
     await worker.start()
     const error = await failureOf(await app.sendTask('t.add', { args: [1] }))
@@ -94,6 +94,57 @@ describe('the front door', () => {
       excType: 'TypeError',
       args: ["add() missing 1 required positional argument: 'y'"],
     })
+  })
+
+  it('TSK-084 a retry carries what the first message carried, without the dead-letter trail of RabbitMQ', async () => {
+    await using app = makeApp()
+    const seen: TaskContext['request'][] = []
+    app.task('t.again', { bind: true }, async (self, _x: number) => {
+      seen.push(self.request)
+      if (seen.length === 1) await self.retry({ countdown: 0 })
+    })
+    app.task('t.next', (value: unknown) => value)
+    await using worker = app.worker({ concurrency: 1, queues: ['mine'] })
+    await worker.start()
+    const next = app.signature('t.next')
+    const result = await app.sendTask('t.again', {
+      args: [1],
+      kwargs: { note: 'n' },
+      queue: 'mine',
+      priority: 3,
+      expires: 600,
+      timeLimit: 30,
+      softTimeLimit: 20,
+      shadow: 'seen',
+      groupId: 'g',
+      groupIndex: 1,
+      link: next,
+      linkError: next,
+      headers: { tenant: 'acme', 'x-death': [{ count: 1 }] },
+    })
+    await result.get({ timeout: 10 })
+    const [first, second] = seen
+    expect(second).toMatchObject({ retries: 1, headers: { tenant: 'acme' } })
+    expect(second?.headers).not.toHaveProperty('x-death')
+    const kept = [
+      'id',
+      'rootId',
+      'group',
+      'groupIndex',
+      'args',
+      'kwargs',
+      'shadow',
+      'callbacks',
+      'errbacks',
+      'expires',
+      'timelimit',
+      'replyTo',
+      'origin',
+      'replacedTaskNesting',
+      'stamps',
+    ] as const
+    for (const field of kept) expect({ [field]: second?.[field] }).toEqual({ [field]: first?.[field] })
+    expect(second?.deliveryInfo).toMatchObject({ routingKey: 'mine', priority: 3 })
   })
 })
 

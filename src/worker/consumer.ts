@@ -7,7 +7,7 @@
  */
 import type { Accept, Codec } from '../../protocol/serializers.js'
 import { readTask } from '../../protocol/task-message.js'
-import type { Logger } from '../logger.js'
+import { type Logger, wouldLog } from '../logger.js'
 import type { Delivery } from '../transport/transport.js'
 import { type AdmissionRules, admit } from './admission.js'
 import type { Dispatcher } from './dispatcher.js'
@@ -105,8 +105,13 @@ export class Consumer {
       request.giveBack()
       return
     }
+    if (wouldLog(logger, 'info')) this.logReceived(request)
+    this.decide(request, true)
+  }
+
+  private logReceived(request: Request): void {
     const { message } = request.taskRequest
-    logger.info(
+    this.options.logger.info(
       {
         id: message.id,
         name: request.name,
@@ -116,7 +121,6 @@ export class Consumer {
       },
       `Task ${request.name}[${message.id}] received`,
     )
-    this.decide(request, true)
   }
 
   /** A request, or undefined for a task that is not registered (and then refused). Throws `ProtocolError`. */

@@ -75,6 +75,15 @@ describe('refusals', () => {
     expect(await trial.state('i-1')).toBe('FAILURE')
   })
 
+  it('TSK-067 tells the caller of a message whose kwargs are no mapping that it was an invalid task', async () => {
+    await using trial = new Trial()
+    await survives(trial, { body: json([[], [], {}]), headers: { task: 't.ok', id: 'i-1' } })
+    expect(await trial.meta('i-1')).toMatchObject({
+      state: 'FAILURE',
+      result: { type: 'InvalidTaskError', args: [expect.stringContaining('must be a mapping')] },
+    })
+  })
+
   it('WRK-031 leaves a result alone that is there already', async () => {
     await using trial = new Trial()
     trial.app.task('t.ok', () => 1)

@@ -7,10 +7,10 @@
  */
 import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
 import type { Clock } from '../clock.js'
-import type { Host, RunnableTask } from '../execution/host.js'
+import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
-import type { Logger } from '../logger.js'
+import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, TimeLimits } from '../pool/pool.js'
 import type { Delivery } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
@@ -32,6 +32,8 @@ export interface Desk {
   /** Seconds; the worker's own defaults, `--time-limit` and `--soft-time-limit`. */
   readonly timeLimit: number | undefined
   readonly softTimeLimit: number | undefined
+  /** Limits that were set while the worker ran, by task; they stand in place of the task's own (surface CTL-046). */
+  readonly changedLimits: ReadonlyMap<string, Pick<TaskOptions, 'softTimeLimit' | 'timeLimit'>>
   onAccepted(request: Request): void
   /** The broker has answered an ack or a reject. */
   onAcknowledged(): void
@@ -125,7 +127,7 @@ export class Request implements Candidate {
   /** The message's limits where they are not zero, else the task's, else the worker's (WRK-049). */
   get limits(): TimeLimits {
     const { message } = this.taskRequest
-    const { options } = this.runnable
+    const options = this.desk.changedLimits.get(this.task) ?? this.runnable.options
     return {
       soft: message.softTimeLimit || options.softTimeLimit || this.desk.softTimeLimit || undefined,
       hard: message.timeLimit || options.timeLimit || this.desk.timeLimit || undefined,
@@ -212,7 +214,9 @@ export class Request implements Candidate {
   private accept(pid: number): void {
     this.pid = pid
     this.desk.onAccepted(this)
-    this.desk.logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
+    const { logger } = this.desk
+    if (wouldLog(logger, 'debug'))
+      logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
     if (!this.runnable.options.acksLate) this.keep(this.settle('ack'))
   }
 

@@ -38,6 +38,8 @@ export interface SessionOptions {
   readonly queues: readonly string[]
   /** Makes the receiving end of a new connection; `setPrefetch` waits until the subscription is there. */
   receive(setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver
+  /** What else lives on each connection. */
+  readonly companion?: Companion | undefined
   /** Removes what waits in the queues before the first consuming. */
   readonly purge: boolean
   /** The connection is gone, and everything that came from it. */
@@ -51,6 +53,15 @@ export interface Broker {
   /** Without its password. */
   readonly displayUrl: string
   connect(signal: AbortSignal): Promise<Connection>
+}
+
+/** Something besides the task queues that a connection carries: remote control. */
+export interface Companion {
+  readonly name: string
+  /** Called with each new connection, before the task queues are consumed; a rejection fails the attempt. */
+  attach(connection: Connection, isRestart: boolean): Promise<void>
+  /** Called before an orderly close; not after a loss, when nothing is left to end. */
+  detach(): Promise<void>
 }
 
 /** The receiving end of one connection. */
@@ -112,6 +123,10 @@ export class Session {
   /** Closes; the broker takes back what was not settled. Bounded by 5 s and by `deadline`. */
   async stop(deadline: Deadline): Promise<void> {
     await this.quiet()
+    const { companion } = this.options
+    if (companion !== undefined && this.open !== undefined) {
+      await this.bounded(`end ${companion.name}`, companion.detach(), deadline)
+    }
     const connection = this.open?.connection ?? this.connecting
     if (connection !== undefined) await this.bounded('close the connection', connection.close(), deadline)
     // An attempt that is still under way closes what it opens.
@@ -215,6 +230,7 @@ export class Session {
       const queues = this.queues
       await connection.declare(this.options.topology(queues))
       if (this.options.purge && !isRestart) await this.purge(connection, queues)
+      await this.options.companion?.attach(connection, isRestart)
       // A delivery may change the prefetch count before `consume` has resolved.
       let found: (subscription: Subscription) => void = () => {}
       const ready = new Promise<Subscription>((resolve) => {

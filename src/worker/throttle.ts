@@ -47,6 +47,14 @@ export class Throttle {
     }
   }
 
+  /** Fills every bucket again, as Celery does whenever a limit is set by remote control (surface CTL-045). */
+  refill(): void {
+    for (const limited of this.limits.values()) {
+      limited.bucket = fullBucket(limited.bucket.perSecond, this.clock.monotonic())
+      this.pump(limited)
+    }
+  }
+
   /** True when a start of the task would have to wait now. */
   isThrottled(task: string): boolean {
     const limited = this.limits.get(task)

@@ -1,3 +1,4 @@
+import type { LamportClock } from '../../protocol/lamport-clock.js'
 import type { Codec } from '../../protocol/serializers.js'
 import type { Queues } from '../app/queues.js'
 import type { Settings } from '../app/settings.js'
@@ -9,6 +10,7 @@ export interface WorkerApp extends Host {
   readonly conf: Settings
   readonly codec: Codec
   readonly queues: Queues
+  readonly logicalClock: LamportClock
   /** The transport of a broker URL. Throws `UnknownSchemeError`. */
   transport(url: string): Transport
   /** The registered tasks, builtins included. */

@@ -11,6 +11,7 @@ import { availableParallelism, hostname as machineName } from 'node:os'
 import { type TaskQueue, topologyOf, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError } from '../errors.js'
+import type { TaskOptions } from '../execution/host.js'
 import type { Logger } from '../logger.js'
 import { AsyncPool } from '../pool/async.js'
 import type { Pool } from '../pool/pool.js'
@@ -19,6 +20,7 @@ import type { AdmissionRules } from './admission.js'
 import { bannerOf } from './banner.js'
 import { brokersOf } from './brokers.js'
 import { Consumer } from './consumer.js'
+import { RemoteControl } from './control.js'
 import { Dispatcher } from './dispatcher.js'
 import { Endings } from './endings.js'
 import { Errands } from './errands.js'
@@ -57,6 +59,7 @@ export class Worker {
   private readonly timer: Timer
   private readonly throttle: Throttle
   private readonly revocations: Revocations
+  private readonly changedLimits = new Map<string, Pick<TaskOptions, 'softTimeLimit' | 'timeLimit'>>()
   private readonly rules: AdmissionRules
   private readonly pool: Pool
   private readonly dispatcher: Dispatcher
@@ -120,6 +123,7 @@ export class Worker {
       nodeName: this.hostname,
       timeLimit: options.timeLimit ?? conf.taskTimeLimit ?? undefined,
       softTimeLimit: options.softTimeLimit ?? conf.taskSoftTimeLimit ?? undefined,
+      changedLimits: this.changedLimits,
       onAccepted: (request) => this.ledger.countStart(request.name),
       onAcknowledged: () => this.consumer?.onAcknowledged(),
       onSettled: (request) => this.ledger.delete(request),
@@ -315,7 +319,14 @@ export class Worker {
 
   /** Sets the rate limit of a task in this worker, `'10/m'` or null for none (surface WRK-045). */
   rateLimit(task: string, rate: string | number | null): void {
-    if (!this.ignoresRateLimits) this.throttle.setRate(task, rate)
+    if (this.ignoresRateLimits) return
+    this.throttle.setRate(task, rate)
+    this.throttle.refill()
+  }
+
+  /** Sets the time limits of a task in this worker, in seconds, for what starts from now on; null is none (CTL-046). */
+  timeLimit(task: string, limits: { readonly soft: number | null; readonly hard: number | null }): void {
+    this.changedLimits.set(task, { softTimeLimit: limits.soft, timeLimit: limits.hard })
   }
 
   /** Consumes from one more queue, until the worker ends (WRK-017). */
@@ -405,6 +416,9 @@ export class Worker {
       topology: (names) => topologyOf(names.map((name) => this.queue(name))),
       purge: this.options.purge ?? false,
       receive,
+      companion: conf.workerEnableRemoteControl
+        ? new RemoteControl({ app: this.app, worker: this, logger: this.logger })
+        : undefined,
       onLoss: () => this.onLoss(),
       onGivenUp: (error) => this.giveUp(error),
     })

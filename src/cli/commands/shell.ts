@@ -1,4 +1,7 @@
-import { start } from 'node:repl'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { type REPLServer, start } from 'node:repl'
+import { PassThrough } from 'node:stream'
 import type { Command } from 'commander'
 import * as celeriac from '../../index.js'
 import { appOf, globalOptions, outputOf, type Terminal } from '../global-options.js'
@@ -26,16 +29,41 @@ export function shellCommand(parent: Command, terminal: Terminal): void {
           `celeriac ${version}, node ${process.versions.node}: app, ${Object.keys(tasks).join(', ') || 'no tasks'}`,
         )
       }
+      const lines = terminal.stdin.isTTY ? undefined : new PassThrough()
       const repl = start({
         prompt: 'celeriac> ',
-        input: terminal.stdin,
+        input: lines ?? terminal.stdin,
         output: terminal.stdout,
         useGlobal: false,
       })
       Object.assign(repl.context, celeriac, { app, celery: app }, tasks)
-      await new Promise<void>((resolve) => repl.on('exit', resolve))
+      const exited = once(repl, 'exit')
+      if (lines !== undefined) await Promise.race([exited, feed(repl, terminal.stdin, lines)])
+      await exited
       await app.close()
     })
+}
+
+/**
+ * A terminal waits for the end of an `await`; a pipe brings its next line at once, and its end. Gives `repl` the lines of
+ * `source` by `input`, each when the prompt is there again, also after errors.
+ */
+async function feed(repl: REPLServer, source: NodeJS.ReadableStream, input: PassThrough): Promise<void> {
+  const show = repl.displayPrompt
+  let prompted = (): void => {}
+  const displayPrompt: typeof show = (preserveCursor) => {
+    show.call(repl, preserveCursor)
+    prompted()
+  }
+  Object.assign(repl, { displayPrompt })
+  for await (const line of createInterface({ input: source })) {
+    const prompt = new Promise<void>((resolve) => {
+      prompted = resolve
+    })
+    input.write(`${line}\n`)
+    await prompt
+  }
+  input.end()
 }
 
 /** `shop.add` as `add`. */

@@ -6,10 +6,12 @@ import { bannerText } from '../banner.js'
 import { CommandError, exitUsage } from '../command-error.js'
 import { appOf, envOption, globalOptions, outputOf, type Terminal } from '../global-options.js'
 import { importModule } from '../load-app.js'
-import { asctime, createLogger, type LogLevel } from '../log-format.js'
+import { asctime, type LogLevel } from '../log-format.js'
+import { setUpLogging } from '../logging.js'
 import { commaList, logLevel, seconds, wholeNumber } from '../option-values.js'
 import { listenForSignals } from '../os-signals.js'
 import { takePidFile } from '../pid-file.js'
+import { logStrayErrors } from '../stray-errors.js'
 
 interface WorkerFlags {
   readonly hostname?: string
@@ -112,8 +114,7 @@ export function workerCommand(parent: Command, terminal: Terminal): void {
   )
   command.action(async (settings: string[], flags: WorkerFlags & Record<string, unknown>, self: Command) => {
     refuse(flags, self)
-    // A body that heeds no signal may have timers left; the worker has stopped, and nothing of them counts any more.
-    process.exit(await runWorker(settings, flags, self, terminal))
+    process.exitCode = await runWorker(settings, flags, self, terminal)
   })
 }
 
@@ -146,20 +147,20 @@ async function runWorker(
     )
   }
   const workdir = resolve(global.workdir ?? '.')
-  const logger = createLogger({
+  // The environment beats an app's own settings, so this run's settings reach it that way (surface CFG-006).
+  for (const [name, value] of fromCmdline(settings, 'worker')) {
+    terminal.env[`CELERY_${name.toUpperCase()}`] = typeof value === 'string' ? value : JSON.stringify(value)
+  }
+  const app = await appOf(global, terminal)
+  await app.signals.importModules.send(app, {})
+  for (const module of flags.include ?? []) await importModule(module, workdir)
+  const logger = await setUpLogging(app, {
     level: flags.loglevel,
     format: global.json ? 'json' : flags.logFormat,
     color: output.color,
     ...(flags.logfile === undefined ? {} : { file: flags.logfile }),
     stderr: terminal.stderr,
   })
-  // The environment beats an app's own settings, so this run's settings reach it that way (surface CFG-006).
-  for (const [name, value] of fromCmdline(settings, 'worker')) {
-    terminal.env[`CELERY_${name.toUpperCase()}`] = typeof value === 'string' ? value : JSON.stringify(value)
-  }
-  const app = await appOf(global, terminal)
-  for (const module of flags.include ?? []) await importModule(module, workdir)
-  app.useLogger(logger)
 
   const worker = app.worker({
     ...(flags.hostname === undefined ? {} : { hostname: flags.hostname }),
@@ -187,6 +188,7 @@ async function runWorker(
     exit: (code) => process.exit(code),
     onShuttingDown: (event) => void app.signals.workerShuttingDown.send(worker.hostname, event),
   })
+  const stray = logStrayErrors(process, logger, [terminal.stdout, terminal.stderr])
   try {
     if (!output.quiet && !global.json) {
       output.line(
@@ -197,11 +199,15 @@ async function runWorker(
         }),
       )
     }
-    await worker.start()
+    await worker.start().catch((error: unknown) => {
+      // Told to stop before it was up: that is a stop, not a failure.
+      if (signals.exitCode() === undefined) throw error
+    })
     const { code } = await worker.stopped
     return Math.max(code, signals.exitCode() ?? 0)
   } finally {
     signals.dispose()
+    stray.dispose()
     await app.close()
     freePidFile()
   }

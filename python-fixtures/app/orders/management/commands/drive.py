@@ -80,6 +80,15 @@ def op_revoke(id, terminate=False):
     app.control.revoke(id, terminate=terminate)
 
 
+def op_broadcast(command, arguments=None, **options):
+    """`app.control.broadcast` with its own options; replies as Python got them."""
+    return app.control.broadcast(command, arguments or {}, **options)
+
+
+def op_ping(**options):
+    return app.control.ping(**options)
+
+
 class Command(BaseCommand):
     help = __doc__
 

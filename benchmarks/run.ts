@@ -1,0 +1,112 @@
+/**
+ * `npm run bench`: celeriac beside real Celery, in one run, in interleaved rounds. Every round checks that each task
+ * ran exactly once. See README.md for what the figures mean.
+ *
+ *   --rounds N    rounds of each measure (default 3)
+ *   --tasks N     tasks of a drain on the filesystem (default 1000)
+ *   --only NAME   one of memory, drain, publish, latency, soak
+ *   --node-only   without Celery
+ *   --json        prints JSON in place of the table
+ */
+import { execFile, execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
+import { Figures } from './figures.js'
+import { drainFolder, latency, publishFolder } from './folder-rounds.js'
+import { drainMemory } from './memory-drain.js'
+import { type Kind, root } from './workers.js'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    tasks: { type: 'string', default: '1000' },
+    only: { type: 'string' },
+    'node-only': { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+})
+const rounds = Number(values.rounds)
+const tasks = Number(values.tasks)
+if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(tasks) || tasks < 2) {
+  throw new Error('--rounds and --tasks take whole numbers, at least 1 and 2')
+}
+const wants = (name: string): boolean => values.only === undefined || values.only === name
+const python = values['node-only'] ? undefined : findPython()
+const kinds: readonly Kind[] =
+  python === undefined ? ['celeriac'] : ['celeriac', 'celery solo', 'celery prefork 2']
+const figures = new Figures()
+const progress = (text: string): void => void process.stderr.write(`${text}\n`)
+
+// Once unmeasured: the compiler of the engine needs to have seen the code.
+if (wants('memory')) await drainMemory({ count: 20_000, ignoreResult: false })
+for (let round = 1; round <= rounds; round += 1) {
+  progress(`round ${round} of ${rounds}`)
+  if (wants('memory')) {
+    for (const ignoreResult of [false, true]) {
+      const count = 20_000
+      const ms = await drainMemory({ count, ignoreResult })
+      const what = ignoreResult ? 'results ignored' : 'results in memory'
+      figures.add(`drain memory, ${what}`, 'celeriac', 'tasks/s', (count / ms) * 1000)
+      figures.add(`drain memory, ${what}, per task`, 'celeriac', 'µs', (ms * 1000) / count)
+    }
+  }
+  if (wants('drain')) {
+    for (const ignoreResult of [false, true]) {
+      for (const kind of kinds) await drainFolder(figures, kind, { count: tasks, ignoreResult, python })
+    }
+  }
+  if (wants('publish')) await publishFolder(figures, tasks, python)
+  if (wants('latency')) {
+    for (const kind of kinds.slice(0, 2)) await latency(figures, kind, 150, python)
+  }
+}
+if (wants('soak')) {
+  progress('long runs')
+  await soak('50,000 x add', 50_000, 'add')
+  await soak('200,000 mixed', 200_000, 'mix')
+}
+const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${process.platform}, Node ${process.version}`
+if (values.json) console.log(JSON.stringify({ machine, rounds, tasks, figures: figures.list }, undefined, 2))
+else {
+  console.log(machine)
+  console.table(figures.rows())
+}
+
+async function soak(name: string, count: number, mix: 'add' | 'mix'): Promise<void> {
+  const args = ['--expose-gc', '--import', 'tsx', join(root, 'benchmarks', 'soak.ts'), String(count), mix]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root })
+  const told = JSON.parse(stdout) as {
+    idleRssMb: number
+    samples: { tasks: number; rssMb: number; heapMb: number }[]
+  }
+  // The first half warms up the engine; what grows after it is a leak.
+  const [middle, last] = [told.samples[Math.floor(told.samples.length / 2) - 1], told.samples.at(-1)]
+  if (middle === undefined || last === undefined) throw new Error('the long run told of no memory')
+  const per = 1000 / (last.tasks - middle.tasks)
+  figures.add(`${name}: RSS idle`, 'celeriac', 'MB', told.idleRssMb)
+  figures.add(`${name}: RSS at the end`, 'celeriac', 'MB', last.rssMb)
+  figures.add(
+    `${name}: RSS slope, second half`,
+    'celeriac',
+    'KB/1000 tasks',
+    (last.rssMb - middle.rssMb) * 1024 * per,
+  )
+  figures.add(
+    `${name}: heap slope, second half`,
+    'celeriac',
+    'KB/1000 tasks',
+    (last.heapMb - middle.heapMb) * 1024 * per,
+  )
+}
+
+function findPython(): string | undefined {
+  try {
+    const path = execFileSync(join(root, 'scripts', 'python-env.sh'), { encoding: 'utf8' }).trim()
+    if (existsSync(path)) return path
+  } catch (error) {
+    progress(`No Python with Celery, so celeriac is measured alone: ${String(error)}`)
+  }
+  return undefined
+}
