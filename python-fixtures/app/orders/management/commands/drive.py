@@ -69,11 +69,11 @@ def _parents(result):
         yield result.id
 
 
-def op_fanout(exchange, name, args):
-    """Sends a task to a declared fanout exchange."""
+def op_fanout(exchange, name, args, routing_key='celery'):
+    """Sends a task to a declared fanout exchange, with the key that Celery gives to queues of Broadcast."""
     with app.producer_pool.acquire(block=True) as producer:
         Exchange(exchange, type='fanout')(producer.channel).declare()
-        return {'id': app.send_task(name, args=args, exchange=exchange, routing_key='', producer=producer).id}
+        return {'id': app.send_task(name, args=args, exchange=exchange, routing_key=routing_key, producer=producer).id}
 
 
 def op_revoke(id, terminate=False):
