@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
-import { Worker } from 'node:worker_threads'
+import { Worker, type WorkerOptions } from 'node:worker_threads'
 import type { Logger } from '../logger.js'
 import type { LeaseThreadData } from './redis-lease-thread.js'
 
@@ -10,16 +10,15 @@ import type { LeaseThreadData } from './redis-lease-thread.js'
  * renewals remain.
  */
 export function startLeaseGuard(data: LeaseThreadData, logger: Logger): () => Promise<void> {
-  const isSource = import.meta.url.endsWith('.ts')
-  const file = new URL(isSource ? './redis-lease-thread.ts' : './redis-lease-thread.js', import.meta.url)
-  const loader = isSource ? createRequire(import.meta.url).resolve('tsx') : undefined
-  const thread = new Worker(file, {
+  const options: WorkerOptions = {
     name: 'celeriac-leases',
     // Options can hold functions and the like, which cannot be sent to a thread; nothing there needs them.
     workerData: { ...data, transportOptions: JSON.parse(JSON.stringify(data.transportOptions)) as object },
-    execArgv: loader === undefined ? [] : ['--import', pathToFileURL(loader).href],
-    resourceLimits: { maxOldGenerationSizeMb: isSource ? 128 : 32 },
-  })
+    execArgv: [],
+  }
+  const thread = import.meta.url.endsWith('.ts')
+    ? new Worker(sourceLoader(), { ...options, eval: true })
+    : new Worker(new URL('./redis-lease-thread.js', import.meta.url), options)
   thread.unref()
   thread.once('error', (error) => {
     logger.warn(
@@ -31,4 +30,11 @@ export function startLeaseGuard(data: LeaseThreadData, logger: Logger): () => Pr
   return async () => {
     await thread.terminate()
   }
+}
+
+/** Run from TypeScript source, as in this project's own tests, a thread needs tsx to read its file. */
+function sourceLoader(): string {
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx/esm/api')).href.replace(/cjs$/, 'mjs')
+  const file = new URL('./redis-lease-thread.ts', import.meta.url).href
+  return `import(${JSON.stringify(tsx)}).then((tsx) => tsx.tsImport(${JSON.stringify(file)}, ${JSON.stringify(file)}))`
 }
