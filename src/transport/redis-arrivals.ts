@@ -45,6 +45,7 @@ export class RedisArrivals {
   readonly #wakes = new Set<() => void>()
   #news = 0
   #opening: Promise<RedisClient> | undefined
+  #clientId: Promise<unknown> | undefined
   #tracking: Promise<boolean> | undefined
   #closed = false
 
@@ -167,6 +168,9 @@ export class RedisArrivals {
   async #connect(): Promise<RedisClient> {
     const client = await this.#host.main.another('pubsub')
     if (this.#closed) client.close()
+    // Asked before anything is subscribed: afterwards this connection takes no other commands.
+    this.#clientId = client.run('CLIENT', 'ID')
+    this.#clientId.catch(() => {})
     void client.closed.then((cause) => cause && this.#host.onLost(cause))
     client.onMessage((channel, payload, pattern) => {
       if (channel === invalidations) this.wake()
@@ -178,7 +182,7 @@ export class RedisArrivals {
   async #startTracking(): Promise<boolean> {
     const client = await this.#open()
     try {
-      const id = Number(await client.run('CLIENT', 'ID'))
+      const id = Number(await this.#clientId)
       await client.subscribe(invalidations)
       await this.#host.main.run('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id, 'OPTIN')
       return true
