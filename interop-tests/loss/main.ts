@@ -34,7 +34,9 @@ if (values.help) {
   [--kills n] [--tasks n] [--seed n] [--visibility seconds] [--short] [--json]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 columns: lost = published, effect never seen; twice = effect again without reason; ghosts = ran unsent or undead;
-  died, away = effect again after the process died, or was cut off; left = messages still in the broker`)
+  and effects again with a reason: died = its process died at work; unacked = killed between the end and the
+  acknowledgement; away = it was paused or cut off at work; late = begun by one that had been away;
+  left = messages still in the broker`)
   process.exit(0)
 }
 const unknown = positionals.find((name) => !scenarios.some((scenario) => scenario.name === name))

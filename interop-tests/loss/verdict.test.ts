@@ -21,7 +21,9 @@ describe('the judge of loss trials', () => {
       refused: 0,
       lost: [],
       afterDeath: 0,
+      beforeAck: 0,
       afterAbsence: 0,
+      begunLate: 0,
       duplicates: [],
       ghosts: [],
     })
@@ -48,7 +50,7 @@ describe('the judge of loss trials', () => {
     const died = at(30, 'gone', { who: 'w1', sudden: true })
     const facts = [...sent('a'), ...ran('a', 'w1', 10), ...sent('b'), ...ran('b', 'w1', 10, 29), died]
     const verdict = judge([...facts, ...ran('a', 'w2', 40, 50), ...ran('b', 'w2', 40, 50)])
-    expect(verdict).toMatchObject({ afterDeath: 2, duplicates: [] })
+    expect(verdict).toMatchObject({ afterDeath: 1, beforeAck: 1, duplicates: [] })
   })
 
   it('accuses a second effect while the first process lives, or long after the end, or after an orderly exit', () => {
@@ -83,6 +85,17 @@ describe('the judge of loss trials', () => {
       afterAbsence: 1,
       duplicates: [],
     })
+  })
+
+  it('counts apart what a worker that was away began although another had begun it', () => {
+    const facts = [
+      ...sent('a'),
+      at(10, 'away', { who: 'w1' }),
+      ...ran('a', 'w2', 40, 50),
+      ...ran('a', 'w1', 60, 70),
+      at(80, 'back', { who: 'w1' }),
+    ]
+    expect(judge(facts)).toMatchObject({ begunLate: 1, afterAbsence: 0, duplicates: [] })
   })
 
   it('calls a run a ghost when nobody sent it, or when its process had ended', () => {

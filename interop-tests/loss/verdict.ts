@@ -10,8 +10,12 @@ export interface Verdict {
   readonly lost: readonly string[]
   /** Further effects of tasks whose earlier run was cut short by the death of its process. */
   readonly afterDeath: number
+  /** Further effects of tasks whose process was killed between the end of the body and the acknowledgement. */
+  readonly beforeAck: number
   /** Further effects of tasks whose earlier run was on a worker paused or cut off while it held the task. */
   readonly afterAbsence: number
+  /** Further effects by a worker that was away, begun after it was back, or when another had already begun. */
+  readonly begunLate: number
   /** Ids with further effects that nothing explains: the promise is that there are none. */
   readonly duplicates: readonly string[]
   /** Ids that ran although nobody sent them, or on a process that had ended: there must be none. */
@@ -87,17 +91,21 @@ export function judge(facts: readonly Fact[], options: { ackWindowMs?: number } 
   const ghosts = new Set<string>()
   const duplicates = new Set<string>()
   let afterDeath = 0
+  let beforeAck = 0
   let afterAbsence = 0
+  let begunLate = 0
   for (const [id, of] of runs) {
     const isGhost = (run: Run): boolean => (gone.get(run.who)?.at ?? Number.POSITIVE_INFINITY) < run.started
     if (!sending.has(id) || of.some(isGhost)) ghosts.add(id)
     const effective = of.filter((run) => run.effect)
     for (let i = 1; i < effective.length; i++) {
       const earlier = effective.slice(0, i)
-      if (earlier.every(died)) afterDeath++
-      else if (earlier.every((run) => died(run) || absent(run))) afterAbsence++
-      // The late one may itself be the run that had lost its task while it was away.
-      else if (absent(effective[i] as Run)) afterAbsence++
+      if (earlier.every(died)) {
+        if (earlier.every((run) => run.ended === undefined)) afterDeath++
+        else beforeAck++
+      } else if (earlier.every((run) => died(run) || absent(run))) afterAbsence++
+      // The late one is itself by a worker that had lost the task while it was away.
+      else if (absent(effective[i] as Run)) begunLate++
       else duplicates.add(id)
     }
   }
@@ -107,7 +115,9 @@ export function judge(facts: readonly Fact[], options: { ackWindowMs?: number } 
     refused,
     lost,
     afterDeath,
+    beforeAck,
     afterAbsence,
+    begunLate,
     duplicates: [...duplicates],
     ghosts: [...ghosts],
   }
