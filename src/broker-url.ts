@@ -66,13 +66,18 @@ export function redactUrl(url: string): string {
     .join(';')
 }
 
-/** Kombu's failover lists: one URL, several joined by `;`, or an array of either. Blank entries are left out. */
+/**
+ * Kombu's failover lists: one URL, several joined by `;`, or an array of either. Blank entries are left out. A list of
+ * sentinels is one broker, of which the first names database and password: it stays one entry, joined by `;`.
+ */
 export function failoverUrls(urls: string | readonly string[]): readonly string[] {
-  return [urls]
+  const all = [urls]
     .flat()
     .flatMap((url) => url.split(';'))
     .map((url) => url.trim())
     .filter((url) => url !== '')
+  const isSentinels = all.length > 1 && all.every((url) => schemeOf(url) === 'sentinel')
+  return isSentinels ? [all.join(';')] : all
 }
 
 /**

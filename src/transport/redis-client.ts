@@ -69,9 +69,16 @@ export async function openRedis(url: string, options: OpenRedisOptions = {}): Pr
   const bound = signal === undefined ? opening.signal : AbortSignal.any([signal, opening.signal])
   try {
     if (target.sentinels.length === 0) return await connect(url, target, options, clock, bound)
-    const found = await askSentinels(target, transportOptions, unavailable, bound, (sentinel) =>
-      connect(url, sentinel, { ...options, role: 'sentinel' }, clock, bound),
-    )
+    // One that swallows everything must leave time for the others and for the master.
+    const share = timeoutMs / (target.sentinels.length + 1)
+    const found = await askSentinels(target, transportOptions, unavailable, bound, async (sentinel) => {
+      const late = new AbortController()
+      const stop = clock.after(share, () =>
+        late.abort(new unavailable(`no answer within ${Math.round(share)} ms`)),
+      )
+      const either = AbortSignal.any([bound, late.signal])
+      return connect(url, sentinel, { ...options, role: 'sentinel' }, clock, either).finally(stop)
+    })
     const client = await connect(url, { ...target, ...found }, options, clock, bound)
     try {
       const role = await client.run('ROLE')

@@ -34,6 +34,8 @@ export interface RedisLeasesHost {
   onUnreadable(report: Unreadable): void
 }
 
+/** Kombu's 300 s would be long to wait for when we die; that two restore at the same time does no harm. */
+const longestLockMs = 10_000
 /** Most tags in one call. */
 const batchSize = 500
 
@@ -58,11 +60,15 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
 
   async restoreExpired(): Promise<number> {
     const { client, options, newId } = this.#host
+    const seconds = options.visibilityTimeoutMs / 1000
+    // The lock is taken only when there is something to do: who dies with it keeps everybody from restoring.
+    const some = (await client.script(abandonedScript, [options.indexKey], [seconds, 1])) as Buffer[]
+    if (some.length === 0) return 0
     const token = newId()
-    const locked = await client.run('SET', options.mutexKey, token, 'PX', options.mutexExpireMs, 'NX')
-    if (locked !== 'OK') return 0
+    const expireMs = Math.min(options.mutexExpireMs, longestLockMs)
+    if ((await client.run('SET', options.mutexKey, token, 'PX', expireMs, 'NX')) !== 'OK') return 0
     try {
-      const limits = [options.visibilityTimeoutMs / 1000, options.restoreLimit ?? -1]
+      const limits = [seconds, options.restoreLimit ?? -1]
       const tags = (await client.script(abandonedScript, [options.indexKey], limits)) as Buffer[]
       let restored = 0
       for (let at = 0; at < tags.length; at += batchSize)

@@ -19,6 +19,16 @@ export const markLength = 40
 export const ownerMarkLength = 24
 
 /**
+ * Scores a microsecond apart, oldest first: whoever restores goes by the score, and so keeps the order.
+ */
+const scoring = `
+local time = redis.call('TIME')
+local function score(i)
+  return string.format('%.6f', tonumber(time[1]) + (tonumber(time[2]) + i) / 1000000)
+end
+`
+
+/**
  * KEYS unacked, unacked_index, then the lists, step by step, all queues in each.
  * ARGV most, queues, 'r' to rotate or 'l' to take as listed, mark, suffix for doubled tags, 'w' to read the lists at the
  * end when nothing was found (client tracking then tells of arrivals), then the list for unreadable items of each queue.
@@ -31,6 +41,7 @@ local mark, suffix, watch = ARGV[4], ARGV[5], ARGV[6] == 'w'
 -- Fails before anything is popped when these keys are of another type.
 redis.call('HEXISTS', unacked, '')
 redis.call('ZCARD', index)
+${scoring}
 local out, tags, values, seen = {-1, ''}, {}, {}, {}
 local taken = 0
 
@@ -115,9 +126,7 @@ end
 
 if taken > 0 then
   local held = redis.call('ZMSCORE', index, unpack(tags))
-  local time = redis.call('TIME')
-  local now = time[1] .. '.' .. string.format('%06d', time[2])
-  local fields, scores, place = {}, {}, 0
+  local fields, scores = {}, {}
   for i = 1, taken do
     if held[i] then
       local own = tags[i] .. '.' .. suffix .. '.' .. i
@@ -128,7 +137,7 @@ if taken > 0 then
     end
     fields[2 * i - 1] = tags[i]
     fields[2 * i] = values[i]
-    scores[2 * i - 1] = now
+    scores[2 * i - 1] = score(i)
     scores[2 * i] = tags[i]
   end
   redis.call('ZADD', index, unpack(scores))
@@ -197,16 +206,15 @@ for _, i in ipairs(ours) do redis.call('LPUSH', KEYS[3], ARGV[i * 3]) end
 return lost
 `)
 
-/** KEYS unacked, unacked_index. ARGV owner mark, tags. Gives what is still ours the present time. */
+/** KEYS unacked, unacked_index. ARGV owner mark, tags, oldest first. Gives what is still ours the present time. */
 export const renewScript = redisScript(`
-local time = redis.call('TIME')
-local now = time[1] .. '.' .. string.format('%06d', time[2])
+${scoring}
 local renewed = 0
 for at = 2, #ARGV do
   local value = redis.call('HGET', KEYS[1], ARGV[at])
   if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1] then
-    redis.call('ZADD', KEYS[2], 'XX', now, ARGV[at])
     renewed = renewed + 1
+    redis.call('ZADD', KEYS[2], 'XX', score(renewed), ARGV[at])
   end
 end
 return renewed
@@ -217,16 +225,15 @@ return renewed
  * unacked_index. ARGV owner mark, seconds, number to skip, most to look at. Returns how many it looked at and left.
  */
 export const renewOldScript = redisScript(`
-local time = redis.call('TIME')
-local now = time[1] .. '.' .. string.format('%06d', time[2])
-local old = tonumber(now) - tonumber(ARGV[2])
+${scoring}
+local old = tonumber(time[1]) - tonumber(ARGV[2])
 local tags = redis.call('ZRANGEBYSCORE', KEYS[2], 0, old, 'LIMIT', ARGV[3], ARGV[4])
 if #tags == 0 then return {0, 0} end
 local values, left = redis.call('HMGET', KEYS[1], unpack(tags)), 0
 for i, tag in ipairs(tags) do
   local value = values[i]
   if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1] then
-    redis.call('ZADD', KEYS[2], 'XX', now, tag)
+    redis.call('ZADD', KEYS[2], 'XX', score(i), tag)
   else
     left = left + 1
   end

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
-import { failoverUrls, parseUrl, redactUrl, type UrlParts } from '../broker-url.js'
+import { parseUrl, redactUrl, type UrlParts } from '../broker-url.js'
 import { ConfigError } from '../errors.js'
 
 /** Where a server is and how to be let in. */
@@ -44,7 +44,10 @@ const sslNames = new Set([
  * `ConfigError`, also for a certificate file that cannot be read.
  */
 export function redisTarget(url: string, options: Readonly<Record<string, unknown>>): RedisTarget {
-  const [first = url, ...others] = failoverUrls(url)
+  const [first = url, ...others] = url
+    .split(';')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
   const parts = parseUrl(first)
   const { scheme } = parts
   const isSocket = socketSchemes.has(scheme)
