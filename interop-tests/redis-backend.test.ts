@@ -356,11 +356,13 @@ out(None)`)
     })
   })
 
-  it('CNV-104 CNV-105 a chord sent by Python ends, its parts run by workers of both languages', async () => {
+  it('RES-023 CNV-104 CNV-105 a chord sent by Python ends, its parts run by workers of both languages', async () => {
     const shop = new Shop({ broker })
     closing.unshift(shop)
     const app = nodeApp(shop)
     nodeTasks(app)
+    const nobody = { queue: 'nowhere' }
+    app.task('node.sender', async () => (await app.sendTask('nobody.home', nobody)).id)
     const worker = app.worker({ queues: ['node'], concurrency: 4 })
     closing.unshift({ close: async () => void (await Promise.all([worker.stop(), app.close()])) })
     await Promise.all([worker.start(), shop.startPythonWorker()])
@@ -377,5 +379,10 @@ out(None)`)
         expect((await client.keys('*.[jts]')).filter((key) => !/mixed|bytes/.test(key))).toEqual([]),
       { interval: 10, timeout: 5000 },
     )
+    // A client listens for what it sent; a task does not, for it must not wait.
+    const outside = await app.sendTask('nobody.home', nobody)
+    await subscribed(outside.id)
+    const inside = await driver.get(await driver.send('node.sender', [], {}, { queue: 'node' }))
+    expect(await client.call('PUBSUB', 'CHANNELS', `celery-task-meta-${inside.ok?.value}`)).toEqual([])
   })
 })

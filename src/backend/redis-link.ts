@@ -68,6 +68,10 @@ export class RedisLink {
         unavailable: BackendUnavailableError,
       })
       this.#current = client
+      if (signal.aborted) {
+        client.close()
+        throw signal.reason
+      }
       const openedAt = clock.monotonic()
       if (this.#isTroubled) logger.info({}, `the result backend ${target.shownUrl} is back`)
       this.#isTroubled = false

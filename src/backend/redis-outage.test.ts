@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { noRedis, RedisSentinels, RedisServer } from '../../interop-tests/redis-server.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
+import { systemClock } from '../clock.js'
 import { type Logger, silentLogger } from '../logger.js'
 import { metaOf } from './backend.conformance.js'
 import type { ResultBackend } from './backend.js'
@@ -84,6 +85,25 @@ describe.skipIf(noRedis)('redis results when the server goes away', () => {
       message: expect.stringContaining('storing SUCCESS of task lost'),
     })
     await expect(backend.fetch('lost')).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+  })
+
+  it('fails the waits of a server that stays away, after about the time of Celery’s 20 retries', async () => {
+    const server = await start()
+    const system = systemClock()
+    const faster = {
+      now: () => system.now(),
+      monotonic: () => system.monotonic() * 40,
+      after: (ms: number, callback: () => void) => system.after(ms / 40, callback),
+    }
+    const backend = open(server.url, { clock: faster })
+    const wait = collect(backend.watch(['never'], { signal: never }))
+    const failure = expect(wait).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE', retriable: true })
+    await subscribed(server, 1)
+    await server.kill()
+    const started = faster.monotonic()
+    await failure
+    expect(faster.monotonic() - started).toBeGreaterThan(15_000)
+    expect(faster.monotonic() - started).toBeLessThan(120_000)
   })
 
   it('RES-040 result_backend_always_retry goes on after that', async () => {

@@ -206,6 +206,24 @@ describe.skipIf(noRedis)('redis results', () => {
     expect((await collect(backend.watch(ids, { signal: never }))).length).toBe(50)
   })
 
+  it('RES-023 stops listening for what was expected and never came, when something else is expected', async () => {
+    const system = systemClock()
+    let shiftMs = 0
+    const backend = open({
+      clock: {
+        now: () => system.now(),
+        monotonic: () => system.monotonic() + shiftMs,
+        after: (ms, callback) => system.after(ms, callback),
+      },
+    })
+    const now = async (): Promise<string[]> => (await subscriptions()).filter((each) => /-come$/.test(each))
+    await backend.expect?.('old-come')
+    await vi.waitFor(async () => expect(await now()).toEqual(['celery-task-meta-old-come']), { interval: 5 })
+    shiftMs = 601_000
+    await backend.expect?.('new-come')
+    await vi.waitFor(async () => expect(await now()).toEqual(['celery-task-meta-new-come']), { interval: 5 })
+  })
+
   it('hears a result that was only published, as Celery does', async () => {
     const backend = open()
     const wait = collect(backend.watch(['only-pub'], { signal: never }))
