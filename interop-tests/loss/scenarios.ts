@@ -111,10 +111,7 @@ export const scenarios: readonly Scenario[] = [
     short: { rounds: 2, tasks: 0 },
     run: (trial, { rounds }) =>
       underLoad(trial, { seconds: 2, backlog: 40 }, () =>
-        bounce(trial, rounds, 300, async (worker) => {
-          worker.signal('SIGQUIT')
-          await worker.terminate(10_000)
-        }),
+        bounce(trial, rounds, 300, (worker) => worker.terminate(10_000, true)),
       ),
   },
   {

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import type { Redis } from 'ioredis'
 import { Celery } from '../../src/index.js'
 import { type Broker, FilesystemBroker, type Place, RedisBroker } from '../brokers.js'
 import { pythonPath } from '../harness.js'
@@ -58,10 +59,13 @@ export class TrialWorker {
     await this.ended(true)
   }
 
-  /** SIGTERM, and SIGKILL after `graceMs`. */
-  async terminate(graceMs: number): Promise<void> {
-    this.signal('SIGTERM')
-    let sudden = false
+  /**
+   * SIGTERM, and SIGKILL after `graceMs`. With `cold` a SIGQUIT: running tasks are given up and go back to the
+   * broker, and a body may still come to its end before the process does; that is a sudden end.
+   */
+  async terminate(graceMs: number, cold = false): Promise<void> {
+    this.signal(cold ? 'SIGQUIT' : 'SIGTERM')
+    let sudden = cold
     const late = setTimeout(() => {
       sudden = true
       this.signal('SIGKILL', true)
@@ -98,6 +102,7 @@ export class Trial {
   private readonly publisher: Celery
   private readonly workers: TrialWorker[] = []
   private readonly guard: ProcessGuard
+  private admin: Redis | undefined
   private log = ''
 
   private constructor(
@@ -239,8 +244,10 @@ export class Trial {
         await this.publish(this.random.between(0, seconds))
         await this.pause(this.random.between(10, 40))
       } else {
-        const missing = backlog - this.oracle.pending()
-        for (let i = 0; i < missing; i++) await this.publish(this.random.between(0, seconds))
+        const missing = Math.max(0, backlog - (await this.waiting()))
+        await Promise.all(
+          Array.from({ length: missing }, () => this.publish(this.random.between(0, seconds))),
+        )
         await this.pause(20)
       }
     }
@@ -277,6 +284,16 @@ export class Trial {
       if (performance.now() - since > quietMs) return
       await this.pause(100)
     }
+  }
+
+  /** How many messages wait in the queue, beside those that a worker holds or held when it died. */
+  private async waiting(): Promise<number> {
+    if (this.broker instanceof RedisBroker) {
+      this.admin ??= this.broker.server.client()
+      return this.admin.llen(queue)
+    }
+    const names = readdirSync(join(this.folder, 'broker'))
+    return names.filter((name) => name.endsWith('.msg')).length
   }
 
   /** Messages that are still in the broker, waiting or unacknowledged, as they stand there. */
