@@ -13,7 +13,7 @@ import {
   makeFolder,
   removeFolder,
   root,
-  WorkerProcess,
+  startFolderWorker,
   whenRan,
 } from './workers.js'
 
@@ -39,7 +39,7 @@ export async function drainFolder(
     const add = client.remote('bench.add', ignoreResult ? { ignoreResult } : {})
     await inBatches(count, (number) => add.delay(number, 1))
     await client.close()
-    const worker = new WorkerProcess(kind, folder, python, ignoreResult)
+    const worker = startFolderWorker(kind, folder, python, ignoreResult)
     try {
       await whenRan(folder, count, worker)
     } finally {
@@ -108,7 +108,7 @@ export async function latency(
   python: string | undefined,
 ): Promise<void> {
   await withClient(async (client, folder) => {
-    const worker = new WorkerProcess(kind, folder, python, false)
+    const worker = startFolderWorker(kind, folder, python, false)
     try {
       const add = client.remote<{ args: [x: number, y: number]; kwargs: object; result: number }>('bench.add')
       // The first one waits for the start-up, and is not measured.

@@ -4,7 +4,10 @@
  *
  *   --rounds N    rounds of each measure (default 3)
  *   --tasks N     tasks of a drain on the filesystem (default 1000)
- *   --only NAME   one of memory, drain, publish, latency, soak
+ *   --only NAME   one of memory, drain, publish, latency, soak, redis
+ *   --part NAMES  of redis: drain, publish, latency, startup, memory, eta (default all), separated by commas
+ *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
+ *   --who NAMES   of redis: only these (celeriac, floor, "bullmq 50", ...), separated by commas
  *   --node-only   without Celery
  *   --json        prints JSON in place of the table
  */
@@ -16,6 +19,8 @@ import { parseArgs, promisify } from 'node:util'
 import { Figures } from './figures.js'
 import { drainFolder, latency, publishFolder } from './folder-rounds.js'
 import { drainMemory } from './memory-drain.js'
+import { installPeers } from './redis/processes.js'
+import { RedisRounds } from './redis/rounds.js'
 import { type Kind, root } from './workers.js'
 
 const { values } = parseArgs({
@@ -23,6 +28,9 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     tasks: { type: 'string', default: '1000' },
     only: { type: 'string' },
+    part: { type: 'string' },
+    'redis-tasks': { type: 'string', default: '20000' },
+    who: { type: 'string' },
     'node-only': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -62,6 +70,7 @@ for (let round = 1; round <= rounds; round += 1) {
     for (const kind of kinds.slice(0, 2)) await latency(figures, kind, 150, python)
   }
 }
+if (wants('redis')) await redis()
 if (wants('soak')) {
   progress('long runs')
   await soak('50,000 x add', 50_000, 'add')
@@ -72,6 +81,55 @@ if (values.json) console.log(JSON.stringify({ machine, rounds, tasks, figures: f
 else {
   console.log(machine)
   console.table(figures.rows())
+}
+
+async function redis(): Promise<void> {
+  const parts = values.part?.split(',')
+  const has = (part: string): boolean => parts === undefined || parts.includes(part)
+  const only = values.who?.split(',')
+  const count = Number(values['redis-tasks'])
+  installPeers()
+  const measures = await RedisRounds.open(figures, python)
+  try {
+    const kinds = measures.kinds(hasGevent()).filter((kind) => only?.includes(kind) ?? true)
+    const main = kinds.filter((kind) => ['celeriac', 'bullmq 50', 'celery prefork 2'].includes(kind))
+    const clients = (['celeriac', 'bullmq', 'celery-node', 'ioredis', 'celery'] as const).filter(
+      (kind) => (only?.includes(kind) ?? true) && (kind !== 'celery' || python !== undefined),
+    )
+    for (let round = 1; round <= rounds; round += 1) {
+      progress(`redis, round ${round} of ${rounds}`)
+      for (const ignoreResult of [false, true]) {
+        for (const lateAck of [false, true]) {
+          for (const kind of has('drain') ? kinds : []) {
+            // Only these three know the difference.
+            if (lateAck && !kind.startsWith('celeriac') && !kind.startsWith('celery prefork')) continue
+            // celery-node cannot leave results out.
+            if (ignoreResult && kind === 'celery-node') continue
+            const size = kind.startsWith('celery ') ? Math.ceil(count / 10) : count
+            await measures.drain(kind, size, { ignoreResult, lateAck })
+          }
+        }
+      }
+      for (const kind of has('publish') ? clients : []) await measures.publish(kind, count)
+      for (const kind of has('latency') ? main : []) await measures.latency(kind, 300)
+      for (const kind of has('startup') ? main : []) await measures.startUp(kind)
+    }
+    const once = main.filter((kind) => !kind.startsWith('bullmq'))
+    for (const kind of has('memory') ? main : []) await measures.memory(kind, 100_000)
+    for (const kind of has('eta') ? once : []) await measures.etas(kind, 50_000)
+  } finally {
+    await measures.close()
+  }
+}
+
+function hasGevent(): boolean {
+  if (python === undefined) return false
+  try {
+    execFileSync(python, ['-c', 'import gevent'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
 }
 
 async function soak(name: string, count: number, mix: 'add' | 'mix'): Promise<void> {

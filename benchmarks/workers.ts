@@ -44,19 +44,18 @@ export class WorkerProcess {
   private readonly child: ChildProcess
   private output = ''
 
-  constructor(kind: Kind, folder: string, python: string | undefined, ignoreResult: boolean) {
-    const [command, args] = commandOf(kind, python)
+  constructor([command, args]: readonly [string, readonly string[]], env: NodeJS.ProcessEnv, cwd: string) {
     this.spawnedAtMs = performance.timeOrigin + performance.now()
-    this.child = spawn(command, args, {
-      cwd: join(root, 'benchmarks'),
-      env: environment(folder, ignoreResult),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    this.child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     const keep = (chunk: Buffer): void => {
       this.output = (this.output + chunk.toString()).slice(-4000)
     }
     this.child.stdout?.on('data', keep)
     this.child.stderr?.on('data', keep)
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
   }
 
   /** Throws once the process has ended. */
@@ -75,6 +74,20 @@ export class WorkerProcess {
     if (this.child.exitCode !== 0)
       throw new Error(`A worker ended with ${this.child.exitCode}:\n${this.output}`)
   }
+}
+
+/** Starts a worker on a folder. */
+export function startFolderWorker(
+  kind: Kind,
+  folder: string,
+  python: string | undefined,
+  ignoreResult: boolean,
+): WorkerProcess {
+  return new WorkerProcess(
+    commandOf(kind, python),
+    environment(folder, ignoreResult),
+    join(root, 'benchmarks'),
+  )
 }
 
 /** One line of `ran.log`. */

@@ -160,6 +160,20 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return (await this.publishByName({ ...splitCall(call), name })) as AsyncResult<R>
   }
 
+  /**
+   * Sends many tasks by their names in as few round trips as the broker allows; the results come in the order of the
+   * calls. All are routed and encoded before anything is sent. Throws as `sendTask` does; after
+   * `BrokerUnavailableError` some may have arrived.
+   */
+  sendTasks(
+    calls: readonly (SendTaskOptions & { readonly name: string })[],
+  ): Promise<readonly AsyncResult<unknown>[]> {
+    return this.publishMany(
+      calls.map(({ name, ...call }) => ({ ...splitCall(call), name })),
+      {},
+    )
+  }
+
   /** A signature of a task by name, of a signature's data, or a copy of a signature (surface CNV-004). */
   signature(
     of: string | Linkable | { readonly name: string },
@@ -286,15 +300,22 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   async publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
     const context = currentTask()
-    const options = { ...call.options, taskId: call.options.taskId || this.newId() }
-    const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
-    // Nobody waits inside a task, so nothing is listened to for its sub-tasks (surface RES-023).
-    if (!ignoreResult && context === undefined) await this.backend.expect?.(options.taskId)
-    const request: SendRequest = { ...call, options, taskDefaults, current: currentOf(context) }
+    const request = this.requestOf(call, taskDefaults, context)
+    const expected = this.expected(request, context)
+    if (expected !== undefined) await expected
     const sent = await this.interceptors.publish(request, (one) => this.sendOne(one))
-    const result = new AsyncResult(sent.id, this, { ignored: sent.ignoreResult })
-    if (options.addToParent !== false) context?.addTrail(result)
-    return result
+    return this.resultOf(request, sent, context)
+  }
+
+  async publishMany(
+    calls: readonly Call[],
+    taskDefaults: SendOptions,
+  ): Promise<readonly AsyncResult<unknown>[]> {
+    const context = currentTask()
+    const requests = calls.map((call) => this.requestOf(call, taskDefaults, context))
+    await Promise.all(requests.map((request) => this.expected(request, context)))
+    const sent = await this.interceptors.publishMany(requests, (all) => this.publisher.send(all))
+    return sent.map((one, at) => this.resultOf(requests[at] as SendRequest, one, context))
   }
 
   async send(
@@ -338,6 +359,26 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     return this.interceptors.execute(request, run)
+  }
+
+  private requestOf(call: Call, taskDefaults: SendOptions, context: TaskContext | undefined): SendRequest {
+    const options = { ...call.options, taskId: call.options.taskId || this.newId() }
+    return { ...call, options, taskDefaults, current: currentOf(context) }
+  }
+
+  /** Nobody waits inside a task, so nothing is listened to for its sub-tasks (surface RES-023). */
+  private expected(
+    { options, taskDefaults }: SendRequest,
+    context: TaskContext | undefined,
+  ): Promise<void> | undefined {
+    const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
+    return ignoreResult || context !== undefined ? undefined : this.backend.expect?.(options.taskId as string)
+  }
+
+  private resultOf(request: SendRequest, sent: Sent, context: TaskContext | undefined): AsyncResult<unknown> {
+    const result = new AsyncResult(sent.id, this, { ignored: sent.ignoreResult })
+    if (request.options.addToParent !== false) context?.addTrail(result)
+    return result
   }
 
   private async sendOne(request: SendRequest): Promise<Sent> {

@@ -45,6 +45,51 @@ export class Interceptors {
     )(request)
   }
 
+  /**
+   * Publishes many together: each goes through every wrap, and what all of them let through is sent at once. When a
+   * wrap throws instead of going on, nothing is sent.
+   */
+  async publishMany(
+    requests: readonly SendRequest[],
+    send: (requests: readonly SendRequest[]) => Promise<readonly Sent[]>,
+  ): Promise<readonly Sent[]> {
+    if (this.publishers.length === 0) return send(requests)
+    const passed: SendRequest[] = []
+    let release: (sending: Promise<readonly Sent[]>) => void = () => {}
+    const sending = new Promise<readonly Sent[]>((resolve) => {
+      release = resolve
+    })
+    let isSent = false
+    const wraps = requests.map((request) => {
+      let reach: () => void = () => {}
+      const reached = new Promise<void>((resolve) => {
+        reach = resolve
+      })
+      const ended = this.publish(request, async (one) => {
+        // A wrap that goes on for a second time, when the others are gone, sends on its own.
+        if (isSent) return (await send([one]))[0] as Sent
+        const at = passed.push(one) - 1
+        reach()
+        return (await sending)[at] as Sent
+      })
+      // A wrap that answers without going on must not keep the others waiting.
+      return { ended, decided: Promise.race([reached, ended]) }
+    })
+    try {
+      await Promise.all(wraps.map(({ decided }) => decided))
+      isSent = true
+      release(passed.length === 0 ? Promise.resolve([]) : send(passed))
+    } catch (error) {
+      isSent = true
+      release(Promise.reject(error))
+    }
+    const settled = await Promise.allSettled(wraps.map(({ ended }) => ended))
+    return settled.map((one) => {
+      if (one.status === 'rejected') throw one.reason
+      return one.value
+    })
+  }
+
   /** Runs through every wrap. */
   execute(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     return this.executors.reduceRight<() => Promise<Outcome>>(

@@ -40,4 +40,8 @@ export class RemoteTask<
   override send(call: Call): Promise<AsyncResult<unknown>> {
     return this.app.publish(call, {})
   }
+
+  override sendMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
+    return this.app.publishMany(calls, {})
+  }
 }

@@ -11,6 +11,8 @@ export interface TaskApp extends SignatureApp {
   readonly conf: Settings
   /** Publishes a call and gives the result to wait for. */
   publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>>
+  /** Publishes calls together, and gives their results in the order of the calls. */
+  publishMany(calls: readonly Call[], taskDefaults: SendOptions): Promise<readonly AsyncResult<unknown>[]>
   /** Runs a task here, now (surface TST-003). */
   runEagerly(task: RunnableTask, call: Call, throws?: boolean): Promise<EagerResult<unknown>>
   /** Arguments as they would arrive after a trip over the wire (surface TST-001). */

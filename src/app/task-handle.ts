@@ -47,6 +47,9 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
   /** Sends a call of this task. */
   abstract send(call: Call): Promise<AsyncResult<unknown>>
 
+  /** Sends calls of this task together. */
+  abstract sendMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]>
+
   /**
    * Sends the task with these arguments; keyword arguments for Python go last, in `kw(...)`. Resolves when the broker
    * has the message. Throws `TypeError` for arguments that do not fit, `EncodeError`, `BrokerUnavailableError`.
@@ -58,6 +61,17 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
   /** `delay` with call options (surface 3.1). */
   async applyAsync(...[call]: OptionalCall<A, K>): Promise<AsyncResult<Awaited<R>>> {
     return this.start(splitCall(call))
+  }
+
+  /**
+   * `delay` for many calls, each a list of arguments, in as few round trips as the broker allows; the results come in
+   * the order of the calls. All are checked, routed and encoded before anything is sent. Throws as `delay` does; after
+   * `BrokerUnavailableError` some may have arrived.
+   */
+  async delayMany(calls: readonly CallArguments<A, K>[]): Promise<readonly AsyncResult<Awaited<R>>[]> {
+    const { name, presets: options } = this
+    const results = await this.sendMany(calls.map((args) => ({ ...positional(args), name, options })))
+    return results as readonly AsyncResult<Awaited<R>>[]
   }
 
   /** A signature; arguments that are not given come before these when it is applied. */

@@ -120,7 +120,25 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
 
   /** Checks a call and sends it with the task's own options, or runs it with `taskAlwaysEager`. */
   override async send(call: Call): Promise<AsyncResult<unknown>> {
-    const { softTimeLimit, timeLimit, serializer } = this.options
+    const ready = await this.ready(call)
+    if (this.app.conf.taskAlwaysEager) return this.runHere(ready)
+    return this.app.publish(ready, executionDefaults(this.parts.options))
+  }
+
+  /** `send` for many: nothing is sent when one of them is wrong. */
+  override async sendMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
+    const ready: Call[] = []
+    for (const call of calls) ready.push(await this.ready(call))
+    if (!this.app.conf.taskAlwaysEager) {
+      return this.app.publishMany(ready, executionDefaults(this.parts.options))
+    }
+    const results: AsyncResult<unknown>[] = []
+    for (const call of ready) results.push(await this.runHere(call))
+    return results
+  }
+
+  private async ready(call: Call): Promise<Call> {
+    const { softTimeLimit, timeLimit } = this.options
     if (softTimeLimit && timeLimit && softTimeLimit > timeLimit) {
       throw new InvalidArgumentError(
         `Task ${this.name}: soft_time_limit must be less than or equal to time_limit (${softTimeLimit} > ${timeLimit})`,
@@ -128,13 +146,13 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     }
     const checked = await this.checked(call)
     const shadow = call.options.shadow ?? this.definition.shadowName?.(call.args, call.kwargs, call.options)
-    const named = shadow === undefined ? checked : { ...checked, options: { ...checked.options, shadow } }
-    if (this.app.conf.taskAlwaysEager) {
-      const arrived = this.app.overTheWire(named, named.options.serializer ?? serializer)
-      // As in Celery the caller gets an EagerResult, which answers all that it can of what an AsyncResult is asked.
-      return (await this.app.runEagerly(this, arrived)) as unknown as AsyncResult<unknown>
-    }
-    return this.app.publish(named, executionDefaults(this.parts.options))
+    return shadow === undefined ? checked : { ...checked, options: { ...checked.options, shadow } }
+  }
+
+  private async runHere(call: Call): Promise<AsyncResult<unknown>> {
+    const arrived = this.app.overTheWire(call, call.options.serializer ?? this.options.serializer)
+    // As in Celery the caller gets an EagerResult, which answers all that it can of what an AsyncResult is asked.
+    return (await this.app.runEagerly(this, arrived)) as unknown as AsyncResult<unknown>
   }
 
   private async checked(call: Call): Promise<Call> {

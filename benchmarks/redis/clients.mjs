@@ -1,0 +1,79 @@
+/** The Node clients of the comparison, all with `one`, `many` (1,000 at once), `bulk` and, some, `withResult`. */
+import { randomUUID } from 'node:crypto'
+import { peer, redisAddress } from './peer-modules.mjs'
+
+/** What `kind` names: celeriac, bullmq, celery-node, ioredis. */
+export async function openClient(kind) {
+  switch (kind) {
+    case 'celeriac':
+      return celeriacClient()
+    case 'bullmq':
+      return bullmqClient()
+    case 'celery-node':
+      return celeryNodeClient()
+    case 'ioredis':
+      return bareClient()
+    default:
+      throw new Error(`no client is called ${kind}`)
+  }
+}
+
+async function celeriacClient() {
+  const { Celery } = await import('celeriac')
+  const url = process.env.BENCH_URL
+  const app = new Celery('bench', { brokerUrl: url, resultBackend: url })
+  const add = app.remote('bench.add', process.env.BENCH_IGNORE === '1' ? { ignoreResult: true } : {})
+  return {
+    one: (number) => add.delay(number, 1),
+    bulk: (numbers) => add.delayMany(numbers.map((number) => [number, 1])),
+    eta: (number, at) => add.applyAsync({ args: [number, 1], eta: new Date(at) }),
+    withResult: async (number) => (await add.delay(number, 1)).get({ timeout: 60 }),
+    close: () => app.close(),
+  }
+}
+
+async function bullmqClient() {
+  const { Queue, QueueEvents } = peer('bullmq')
+  const connection = redisAddress()
+  const queue = new Queue('bench', { connection, defaultJobOptions: { removeOnComplete: true } })
+  await queue.waitUntilReady()
+  let events
+  return {
+    ready: async () => {
+      events = new QueueEvents('bench', { connection })
+      await events.waitUntilReady()
+    },
+    one: (number) => queue.add('add', { x: number, y: 1 }),
+    bulk: (numbers) => queue.addBulk(numbers.map((number) => ({ name: 'add', data: { x: number, y: 1 } }))),
+    withResult: async (number) =>
+      (await queue.add('add', { x: number, y: 1 })).waitUntilFinished(events, 60_000),
+    close: async () => {
+      await events?.close()
+      await queue.close()
+    },
+  }
+}
+
+function celeryNodeClient() {
+  const client = peer('celery-node').createClient(process.env.BENCH_URL, process.env.BENCH_URL)
+  return {
+    // Its applyAsync gives no promise of the publish; sendTaskMessage of its broker does.
+    one: (number) => {
+      const message = client.createTaskMessage(randomUUID(), 'bench.add', [number, 1], {})
+      return client.broker.publish(message.body, '', 'celery', message.headers, message.properties)
+    },
+    withResult: (number) => client.createTask('bench.add').applyAsync([number, 1]).get(60_000, 10),
+    close: () => client.disconnect(),
+  }
+}
+
+/** LPUSH of a real message, with nothing made anew but its number: the least that publishing can cost. */
+function bareClient() {
+  const redis = new (peer('ioredis').Redis)(redisAddress())
+  const message = process.env.BENCH_MESSAGE
+  return {
+    one: () => redis.lpush('celery', message),
+    bulk: (numbers) => redis.lpush('celery', ...numbers.map(() => message)),
+    close: () => redis.quit(),
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The floor: the least a Node worker must do. A script claims a batch (pop, record in `unacked` and `unacked_index`),
+ * the body is decoded, an async function called, the results stored and published in one script, the batch
+ * acknowledged; two batches in flight. It has no leases, errors, retries, time limits, signals or shutdown.
+ */
+import { peer, redisAddress } from './peer-modules.mjs'
+import { record } from './record.mjs'
+
+const Redis = peer('ioredis').Redis
+const redis = new Redis(redisAddress())
+const isIgnored = process.env.BENCH_IGNORE === '1'
+redis.defineCommand('claim', {
+  numberOfKeys: 3,
+  lua: `
+local items = redis.call('RPOP', KEYS[1], ARGV[1])
+if not items then return {} end
+local fields, scores = {}, {}
+for i, raw in ipairs(items) do
+  local tag = string.match(raw, '"delivery_tag": ?"([^"]+)"')
+  fields[2 * i - 1] = tag
+  fields[2 * i] = raw
+  scores[2 * i - 1] = ARGV[2]
+  scores[2 * i] = tag
+end
+redis.call('HSET', KEYS[2], unpack(fields))
+redis.call('ZADD', KEYS[3], unpack(scores))
+return items`,
+})
+redis.defineCommand('store', {
+  lua: `
+for i, key in ipairs(KEYS) do
+  redis.call('SETEX', key, 86400, ARGV[i])
+  redis.call('PUBLISH', key, ARGV[i])
+end`,
+})
+const task = async (x, y) => {
+  record(x)
+  return x + y
+}
+async function loop() {
+  for (;;) {
+    const items = await redis.claim('celery', 'unacked', 'unacked_index', 64, Date.now() / 1000)
+    if (items.length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      continue
+    }
+    const messages = items.map((raw) => JSON.parse(raw))
+    const values = await Promise.all(
+      messages.map(({ body }) => task(...JSON.parse(Buffer.from(body, 'base64').toString())[0])),
+    )
+    if (!isIgnored) {
+      const keys = messages.map(({ headers }) => `celery-task-meta-${headers.id}`)
+      const metas = messages.map(({ headers }, i) =>
+        JSON.stringify({
+          status: 'SUCCESS',
+          result: values[i],
+          traceback: null,
+          children: [],
+          date_done: new Date().toISOString(),
+          task_id: headers.id,
+        }),
+      )
+      await redis.store(keys.length, ...keys, ...metas)
+    }
+    const tags = messages.map(({ properties }) => properties.delivery_tag)
+    await Promise.all([redis.zrem('unacked_index', ...tags), redis.hdel('unacked', ...tags)])
+  }
+}
+void loop()
+void loop()
+process.on('SIGTERM', () => process.exit())

@@ -1,0 +1,247 @@
+/** Measures over Redis, each round on an emptied server: drains, publishing, latency, start-up, memory, ETAs. */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { RedisServer } from '../../interop-tests/redis-server.js'
+import { type Figures, quantile } from '../figures.js'
+import { exactRuns, makeFolder, removeFolder, whenRan } from '../workers.js'
+import {
+  assertServerSettled,
+  type RedisKind,
+  type Round,
+  runClient,
+  runPython,
+  startWorker,
+  treeMemoryMb,
+} from './processes.js'
+
+/** How a drain is done. */
+export interface Drain {
+  readonly ignoreResult: boolean
+  readonly lateAck: boolean
+}
+
+/** The measures of one server, which lives until `close`. */
+export class RedisRounds {
+  readonly #figures: Figures
+  readonly #server: RedisServer
+  readonly #python: string | undefined
+
+  private constructor(figures: Figures, server: RedisServer, python: string | undefined) {
+    this.#figures = figures
+    this.#server = server
+    this.#python = python
+  }
+
+  static async open(figures: Figures, python: string | undefined): Promise<RedisRounds> {
+    return new RedisRounds(figures, await RedisServer.start(), python)
+  }
+
+  close(): Promise<void> {
+    return this.#server.close()
+  }
+
+  /** The kinds that can drain here. */
+  kinds(hasGevent: boolean): readonly RedisKind[] {
+    const celery: RedisKind[] = ['celery prefork 2', 'celery solo']
+    if (hasGevent) celery.push('celery gevent 100')
+    const node: RedisKind[] = ['celeriac', 'floor', 'bullmq 50', 'bullmq 200', 'celery-node']
+    return this.#python === undefined ? node : [...node, ...celery]
+  }
+
+  /** Fills a queue, starts a worker on it, and takes the rate between the first and the last start. */
+  async drain(kind: RedisKind, count: number, how: Drain): Promise<void> {
+    await this.#round(how, async (round) => {
+      await runClient(round, [kind.startsWith('bullmq') ? 'bullmq' : 'celeriac', 'bulk', String(count)])
+      const results = how.ignoreResult && kind !== 'celery-node' ? 0 : count
+      const worker = startWorker(kind, round)
+      try {
+        await whenRan(round.folder, count, worker, 300_000)
+        await assertServerSettled(this.#server, kind, results)
+      } finally {
+        await worker.stop()
+      }
+      const runs = exactRuns(round.folder, count)
+      const first = runs[0]?.startedAtMs ?? 0
+      const last = runs.at(-1)?.startedAtMs ?? 0
+      const name = `drain redis, ${how.ignoreResult ? 'results ignored' : 'results stored'}, ${how.lateAck ? 'late' : 'early'} ack`
+      this.#figures.add(name, kind, 'tasks/s', ((count - 1) / (last - first)) * 1000)
+    })
+  }
+
+  /** Publishes one at a time, many at once and in bulk; the queue must hold them all after. */
+  async publish(
+    kind: 'celeriac' | 'bullmq' | 'celery-node' | 'ioredis' | 'celery',
+    count: number,
+  ): Promise<void> {
+    for (const how of kind === 'celery' ? ['one'] : ['one', 'many', 'bulk']) {
+      if (kind === 'celery-node' && how === 'bulk') continue
+      await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
+        const message = kind === 'ioredis' ? await this.#oneMessage(round) : ''
+        const size = how === 'one' ? Math.ceil(count / 4) : count
+        const told =
+          kind === 'celery'
+            ? await runPython<{ rate: number; sent: number }>(round, [
+                'publish',
+                String(Math.ceil(count / 10)),
+              ])
+            : await runClient<{ rate: number; sent: number }>(round, [kind, how, String(size)], {
+                BENCH_MESSAGE: message,
+              })
+        const redis = this.#server.client()
+        const waiting = await redis.llen(kind === 'bullmq' ? 'bull:bench:wait' : 'celery')
+        redis.disconnect()
+        if (waiting !== told.sent)
+          throw new Error(`${waiting} messages wait after ${told.sent} publishes of ${kind}`)
+        const names: Record<string, string> = {
+          one: 'one at a time',
+          many: '1,000 at once',
+          bulk: 'bulk of 1,000',
+        }
+        this.#figures.add(`publish redis, ${names[how]}`, kind, 'messages/s', told.rate)
+      })
+    }
+  }
+
+  /** 100 tasks a second to an idle worker: until the start, and until the client has the result. */
+  async latency(kind: RedisKind, count: number): Promise<void> {
+    await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
+      const worker = startWorker(kind, round)
+      try {
+        const client = kind.startsWith('bullmq') ? 'bullmq' : kind
+        const told = kind.startsWith('celery ')
+          ? await runPython<Latencies>(round, ['latency', String(count)])
+          : await runClient<Latencies>(round, [client, 'latency', String(count)])
+        await whenRan(round.folder, count, worker)
+        const toStart = exactRuns(round.folder, count)
+          .filter(({ number }) => number > 0)
+          .map(({ number, startedAtMs }) => startedAtMs - (told.sent[number] ?? 0))
+        for (const [name, share] of [
+          ['p50', 0.5],
+          ['p95', 0.95],
+          ['p99', 0.99],
+        ] as const) {
+          this.#figures.add(`latency redis, enqueue to start, ${name}`, kind, 'ms', quantile(toStart, share))
+          this.#figures.add(
+            `latency redis, enqueue to result, ${name}`,
+            kind,
+            'ms',
+            quantile(told.took, share),
+          )
+        }
+      } finally {
+        await worker.stop()
+      }
+    })
+  }
+
+  /** From the spawn of a worker with its default settings to the start of a task that waits already. */
+  async startUp(kind: RedisKind): Promise<void> {
+    await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
+      await runClient(round, [kind.startsWith('bullmq') ? 'bullmq' : 'celeriac', 'bulk', '1'])
+      const worker = startWorker(kind, round, true)
+      try {
+        await whenRan(round.folder, 1, worker)
+      } finally {
+        await worker.stop()
+      }
+      const ms = (exactRuns(round.folder, 1)[0]?.startedAtMs ?? 0) - worker.spawnedAtMs
+      this.#figures.add('start-up redis, process start to first task', kind, 'ms', ms)
+    })
+  }
+
+  /** Resident memory of all processes of a worker: idle after one task, and after `count`. */
+  async memory(kind: RedisKind, count: number): Promise<void> {
+    await this.#round({ ignoreResult: true, lateAck: false }, async (round) => {
+      const client = kind.startsWith('bullmq') ? 'bullmq' : 'celeriac'
+      await runClient(round, [client, 'bulk', '1'])
+      const worker = startWorker(kind, round)
+      try {
+        await whenRan(round.folder, 1, worker)
+        await pause(1500)
+        this.#figures.add('memory redis, idle', kind, 'MB', treeMemoryMb(worker.pid))
+        const steps = 10
+        for (let step = 0; step < steps; step += 1) {
+          await runClient(round, [client, 'bulk', String(count / steps)])
+          await whenRan(round.folder, 1 + (count / steps) * (step + 1), worker, 300_000)
+        }
+        await pause(1500)
+        this.#figures.add(`memory redis, after ${count} tasks`, kind, 'MB', treeMemoryMb(worker.pid))
+      } finally {
+        await worker.stop()
+      }
+    })
+  }
+
+  /** Tasks with ETAs: what the worker's memory grows by while they wait, and how late they start. */
+  async etas(kind: RedisKind, count: number): Promise<void> {
+    await this.#round({ ignoreResult: true, lateAck: false }, async (round) => {
+      const worker = startWorker(kind, round)
+      try {
+        await runClient(round, ['celeriac', 'bulk', '1'])
+        await whenRan(round.folder, 1, worker)
+        rmSync(join(round.folder, 'ran.log'))
+      } finally {
+        await worker.stop()
+      }
+      const again = startWorker(kind, round)
+      try {
+        await pause(4000)
+        const idle = treeMemoryMb(again.pid)
+        // A worker must be able to run them as fast as they fall due; it has a minute to take them in.
+        const spreadMs = (count / 700) * 1000
+        const first = Math.round(performance.timeOrigin + performance.now() + 60_000)
+        const { dueAt } = await runClient<{ dueAt: number[] }>(round, [
+          'celeriac',
+          'eta',
+          String(count),
+          String(first),
+          String(spreadMs),
+        ])
+        await pause(Math.max(0, first - 1000 - performance.timeOrigin - performance.now()))
+        this.#figures.add(
+          `${count} ETA tasks redis, memory growth while they wait`,
+          kind,
+          'MB',
+          treeMemoryMb(again.pid) - idle,
+        )
+        await whenRan(round.folder, count, again, 300_000)
+        const late = exactRuns(round.folder, count).map(
+          ({ number, startedAtMs }) => startedAtMs - (dueAt[number] ?? 0),
+        )
+        this.#figures.add(`${count} ETA tasks redis, start after ETA, p50`, kind, 'ms', quantile(late, 0.5))
+        this.#figures.add(`${count} ETA tasks redis, start after ETA, p99`, kind, 'ms', quantile(late, 0.99))
+      } finally {
+        await again.stop()
+      }
+    })
+  }
+
+  async #oneMessage(round: Round): Promise<string> {
+    await runClient(round, ['celeriac', 'one', '1'])
+    const redis = this.#server.client()
+    const message = await redis.rpop('celery')
+    redis.disconnect()
+    if (message === null) throw new Error('a publish left no message')
+    return message
+  }
+
+  async #round(how: Drain, work: (round: Round) => Promise<void>): Promise<void> {
+    const redis = this.#server.client()
+    await redis.flushall()
+    redis.disconnect()
+    const folder = makeFolder()
+    try {
+      await work({ ...how, server: this.#server, folder, python: this.#python })
+    } finally {
+      removeFolder(folder)
+    }
+  }
+}
+
+interface Latencies {
+  /** Epoch milliseconds, by number. */
+  readonly sent: readonly number[]
+  /** Milliseconds from the call to its result. */
+  readonly took: readonly number[]
+}
