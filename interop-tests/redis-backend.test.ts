@@ -11,10 +11,11 @@ import { GroupResult } from '../src/backend/group-result.js'
 import { openBackend } from '../src/backend/open.js'
 import type { ResultContext } from '../src/backend/result-context.js'
 import { systemClock } from '../src/clock.js'
+import { Celery } from '../src/index.js'
 import { RedisBroker } from './brokers.js'
 import { pythonPath, Shop } from './harness.js'
 import { nodeApp, nodeTasks } from './node-app.js'
-import { noRedis } from './redis-server.js'
+import { noRedis, RedisServer } from './redis-server.js'
 
 const run = promisify(execFile)
 const codec = createCodec()
@@ -354,6 +355,36 @@ out(None)`)
       excType: 'ChordError',
       args: ["Dependency bad raised ValueError('boom')"],
     })
+  })
+
+  it('CFG-099 CFG-100 CFG-101 CFG-103 CFG-104 CFG-105 CFG-107 the redis_ settings say where and how, as in Python', async () => {
+    const user = { name: 'shop', password: 'p@ss/word' }
+    const tls = await RedisServer.start({ tls: true, user })
+    closing.unshift(tls)
+    const ssl = { ssl_cert_reqs: 'required', ssl_ca_certs: tls.certificates?.ca ?? '' }
+    const place = { host: '127.0.0.1', port: tls.port, username: user.name, password: user.password }
+    const app = new Celery('shop', {
+      brokerUrl: 'memory://',
+      resultBackend: 'rediss',
+      redisHost: place.host,
+      redisPort: place.port,
+      redisUsername: place.username,
+      redisPassword: place.password,
+      redisDb: 3,
+      redisSocketConnectTimeout: 2,
+      redisClientName: 'shop-results',
+      redisBackendUseSsl: ssl,
+    })
+    closing.unshift(app)
+    await app.backend.store(metaOf('set', 'SUCCESS', 'by settings'))
+    expect(String(await tls.client().client('LIST'))).toMatch(/name=shop-results/)
+    const named = Object.fromEntries(Object.entries(place).map(([name, value]) => [`redis_${name}`, value]))
+    const seen = await inPython<unknown>(`
+from celery.backends.redis import RedisBackend
+app.conf.update(${JSON.stringify({ ...named, redis_db: 3, redis_backend_use_ssl: ssl })})
+backend = RedisBackend(app=app)
+out([backend.get_result('set'), backend.client.connection_pool.connection_kwargs['db']])`)
+    expect(seen).toEqual(['by settings', 3])
   })
 
   it('RES-023 CNV-104 CNV-105 a chord sent by Python ends, its parts run by workers of both languages', async () => {
