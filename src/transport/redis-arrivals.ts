@@ -2,8 +2,8 @@
  * The second connection of a Redis store: what the server tells us without being asked.
  *
  * Rule 1: arrivals. The claim script reads the lists that it found empty with client tracking on (`OPTIN`), and the
- *         server tells this connection once when one of them changes, whoever pushes. Nothing is polled; a slow look
- *         remains as a net. Where the server has no tracking, `polling_interval` is the bound.
+ *         server tells this connection once when one of them changes, whoever pushes; others are woken on a channel
+ *         of their own (redis-scripts.ts, rule 5). Nothing is polled; a slow look remains as a net. Where the server has no tracking, `polling_interval` is the bound.
  * Rule 2: fanout. A queue bound to a fanout exchange is a subscription and a buffer in this process (kombu's
  *         `_fanout_queues`); what comes while nobody subscribes is lost, as in kombu. A buffer that nobody empties is
  *         bounded, the oldest goes first.
@@ -28,6 +28,10 @@ export interface ArrivalsHost {
   readonly pollMs: number
   /** Gives a number in [0, 1). */
   readonly random: () => number
+  /** The channel on which other connections wake this one; its messages are names of queues. */
+  readonly channel: string
+  /** Told when this connection was woken and nobody here waits: another must be. */
+  passOn(queue: string): void
   /** Reads a fanout message; `undefined` when it is none (it was reported). */
   read(queue: string, bytes: Buffer): RedisLocalMessage | undefined
   onLost(cause: Error): void
@@ -174,6 +178,7 @@ export class RedisArrivals {
     void client.closed.then((cause) => cause && this.#host.onLost(cause))
     client.onMessage((channel, payload, pattern) => {
       if (channel === invalidations) this.wake()
+      else if (channel === this.#host.channel) this.#woken(String(payload))
       else if (Buffer.isBuffer(payload)) this.#arrived(pattern ?? channel, payload)
     })
     return client
@@ -183,7 +188,7 @@ export class RedisArrivals {
     const client = await this.#open()
     try {
       const id = Number(await this.#clientId)
-      await client.subscribe(invalidations)
+      await client.subscribe(invalidations, this.#host.channel)
       await this.#host.main.run('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id, 'OPTIN')
       return true
     } catch (error) {
@@ -196,6 +201,13 @@ export class RedisArrivals {
       )
       return false
     }
+  }
+
+  #woken(queue: string): void {
+    const isWaiting = this.#wakes.size > 0
+    this.wake()
+    // A claim on its way may come too late for this; to wake one too many does no harm.
+    if (!isWaiting) this.#host.passOn(queue)
   }
 
   #arrived(pattern: string, bytes: Buffer): void {

@@ -101,6 +101,19 @@ export function unreadableKey({ prefix }: RedisOptions, queue: string): string {
   return `${prefix}_celeriac.unreadable.${queue}`
 }
 
+/** Who waits for a queue (redis-scripts.ts, rule 5): watchers, and those that are woken one by one. */
+export function waitingKeys(
+  { prefix }: RedisOptions,
+  queue: string,
+): readonly [waiting: string, idle: string] {
+  return [`${prefix}_celeriac.waiting.${queue}`, `${prefix}_celeriac.idle.${queue}`]
+}
+
+/** The beginning of the channels on which one connection is woken. As long as that of the idle keys. */
+export function wakeChannel({ prefix }: RedisOptions): string {
+  return `${prefix}_celeriac.wake.`
+}
+
 /** The set of an exchange's bindings. */
 export function bindingKey({ prefix }: RedisOptions, exchange: string): string {
   return `${prefix}_kombu.binding.${exchange}`

@@ -9,7 +9,11 @@
  *         "still ends in our mark", for every settling and renewal: no message of somebody else is ever settled.
  * Rule 4: a second message with a tag that is held already (copies of one publish to several queues, wire-format L6) is
  *         held under a tag of our own making; nothing reads the tag inside the envelope after that.
- * Rule 5: what is no envelope goes with its bytes into a list of its own in the same step.
+ * Rule 5: who waits. At most four connections watch a queue (`_celeriac.waiting.<queue>`); the others are idle
+ *         (`_celeriac.idle.<queue>`) and are woken one by one, on a channel of their own: when a watcher became busy and
+ *         leaves, and when a claim left something behind. So one push does not wake a whole cluster. Entries of the dead
+ *         run out or are passed over: PUBLISH says that nobody listens.
+ * Rule 6: what is no envelope goes with its bytes into a list of its own in the same step.
  */
 import { redisScript } from './redis-client.js'
 
@@ -17,6 +21,26 @@ import { redisScript } from './redis-client.js'
 export const markLength = 40
 /** The part of a mark that all claims of one connection share. */
 export const ownerMarkLength = 24
+
+/** Connections that watch one queue. Several, because one may be dead or have a blocked event loop. */
+const watchers = 4
+/** Seconds until a watcher that says nothing is none; it says so at each slow look (redis-arrivals.ts). */
+const watcherSeconds = 12
+
+/** Shared by the scripts that wake: `channel` is the beginning of the channels. */
+const waking = `
+local function wakeOne(idle, channel)
+  for _ = 1, 1000 do
+    local id = redis.call('SPOP', idle)
+    if not id then return end
+    -- both names are of one length, and end in the queue
+    if redis.call('PUBLISH', channel .. id, string.sub(idle, #channel + 1)) > 0 then return end
+  end
+end
+local function leave(waiting, idle, me, channel)
+  if redis.call('ZREM', waiting, me) == 1 then wakeOne(idle, channel) else redis.call('SREM', idle, me) end
+end
+`
 
 /**
  * Scores a microsecond apart, oldest first: whoever restores goes by the score, and so keeps the order.
@@ -30,18 +54,22 @@ end
 
 /**
  * KEYS unacked, unacked_index, then the lists, step by step, all queues in each.
- * ARGV most, queues, 'r' to rotate or 'l' to take as listed, mark, suffix for doubled tags, 'w' to read the lists at the
- * end when nothing was found (client tracking then tells of arrivals), then the list for unreadable items of each queue.
- * Returns [last list served or -1, error text or '', then for each message: queue (from 1, negative when set aside), tag, bytes].
+ * ARGV most, queues, 'r' to rotate or 'l' to take as listed, mark, suffix for doubled tags, 'w' to wait when nothing was
+ * found, 'l' to leave when something was, this
+ * connection's id, the beginning of the channels for waking, then for each queue its list for unreadable items, for each
+ * its waiting key, for each its idle key.
+ * Returns [-2, '', the queues to watch] when it shall watch, else [last queue served or -1, error text or '', then for each message: queue (from 1, negative when set aside), tag, bytes].
  */
 export const claimScript = redisScript(`
 local unacked, index = KEYS[1], KEYS[2]
 local most, queues, rotate = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'r'
-local mark, suffix, watch = ARGV[4], ARGV[5], ARGV[6] == 'w'
+local mark, suffix, watch, registered = ARGV[4], ARGV[5], ARGV[6] == 'w', ARGV[7] == 'l'
+local me, channel = ARGV[8], ARGV[9]
 -- Fails before anything is popped when these keys are of another type.
 redis.call('HEXISTS', unacked, '')
 redis.call('ZCARD', index)
 ${scoring}
+${waking}
 local out, tags, values, seen = {-1, ''}, {}, {}, {}
 local taken = 0
 
@@ -67,7 +95,7 @@ end
 local function take(raw, queue)
   local tag, ex, rk = read(raw)
   if not tag then
-    redis.call('LPUSH', ARGV[6 + queue], raw)
+    redis.call('LPUSH', ARGV[9 + queue], raw)
     out[#out + 1] = -queue
     out[#out + 1] = ''
     out[#out + 1] = raw
@@ -142,12 +170,62 @@ if taken > 0 then
   end
   redis.call('ZADD', index, unpack(scores))
   redis.call('HSET', unacked, unpack(fields))
-elseif watch then
-  for at = 3, #KEYS do
-    if redis.pcall('LLEN', KEYS[at]) ~= 0 then out[1] = -2 end
+end
+
+for queue = 1, queues do
+  local waiting, idle = ARGV[9 + queues + queue], ARGV[9 + 2 * queues + queue]
+  if handled > 0 then
+    if registered then leave(waiting, idle, me, channel) end
+    if handled >= most and redis.call('EXISTS', idle) == 1 then
+      for at = 2 + queue, #KEYS, queues do
+        if redis.pcall('LLEN', KEYS[at]) ~= 0 then
+          wakeOne(idle, channel)
+          break
+        end
+      end
+    end
+  elseif watch then
+    redis.call('ZREMRANGEBYSCORE', waiting, '-inf', time[1])
+    if redis.call('ZSCORE', waiting, me) or redis.call('ZCARD', waiting) < ${watchers} then
+      redis.call('ZADD', waiting, time[1] + ${watcherSeconds}, me)
+      redis.call('EXPIRE', waiting, ${watcherSeconds})
+      redis.call('SREM', idle, me)
+      out[1] = -2
+      out[#out + 1] = queue
+    else
+      redis.call('SADD', idle, me)
+      redis.call('EXPIRE', idle, 60)
+    end
   end
 end
 return out
+`)
+
+/**
+ * How much there is in KEYS. Sent with client tracking on, so that the server tells when one of them changes: nothing
+ * else may be read here, or every acknowledgement would be told too.
+ */
+export const watchScript = redisScript(`
+local total = 0
+for _, key in ipairs(KEYS) do
+  local size = redis.pcall('LLEN', key)
+  if type(size) == 'number' then total = total + size end
+end
+return total
+`)
+
+/** Stops waiting. ARGV id, beginning of the channels, then for each queue its waiting key and its idle key. */
+export const leaveScript = redisScript(`
+${waking}
+for at = 3, #ARGV, 2 do leave(ARGV[at], ARGV[at + 1], ARGV[1], ARGV[2]) end
+return 0
+`)
+
+/** Wakes another in place of one that was woken and has no room. ARGV beginning of the channels, idle key. */
+export const passOnScript = redisScript(`
+${waking}
+wakeOne(ARGV[2], ARGV[1])
+return 0
 `)
 
 /** Shared by the scripts that settle: which of the tags in ARGV from `first`, every `width`, still carry their marks. */

@@ -26,8 +26,18 @@ import {
   stepKeys,
   stepOf,
   unreadableKey,
+  waitingKeys,
+  wakeChannel,
 } from './redis-options.js'
-import { claimScript, forgetScript, putBackScript, setAsideScript } from './redis-scripts.js'
+import {
+  claimScript,
+  forgetScript,
+  leaveScript,
+  passOnScript,
+  putBackScript,
+  setAsideScript,
+  watchScript,
+} from './redis-scripts.js'
 import type { Exchange } from './transport.js'
 
 /** What a Redis store is made of. */
@@ -55,6 +65,10 @@ export class RedisStore implements QueueStore {
   readonly #options: RedisOptions
   readonly #arrivals: RedisArrivals
   readonly #marks: MarkMaker
+  /** Names this connection among those that wait. */
+  readonly #id: string
+  /** Queues that this connection said it waits for. */
+  readonly #awaited = new Set<string>()
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
   /** The members that this connection added to binding sets, by queue. */
@@ -68,6 +82,7 @@ export class RedisStore implements QueueStore {
     this.#client = client
     this.#options = options
     this.#marks = new MarkMaker(parts.newId())
+    this.#id = parts.newId()
     const onLost = (cause: Error): void => this.#lose(cause)
     this.#arrivals = new RedisArrivals({
       main: client,
@@ -75,6 +90,11 @@ export class RedisStore implements QueueStore {
       logger,
       random,
       pollMs: options.pollMs,
+      channel: wakeChannel(options) + this.#id,
+      passOn: (queue) => {
+        const [, idle] = waitingKeys(options, queue)
+        client.script(passOnScript, [], [wakeChannel(options), idle]).catch(() => {})
+      },
       onLost,
       read: (queue, bytes) => this.#readLocal(queue, bytes),
     })
@@ -126,6 +146,7 @@ export class RedisStore implements QueueStore {
       }
       await this.#arrivals.wait(since, signal)
     }
+    this.#leave(queues).catch(() => {})
     return []
   }
 
@@ -211,6 +232,7 @@ export class RedisStore implements QueueStore {
       if (this.#client.isOpen) {
         // As kombu at the end of a channel: nobody else serves these queues, and their bindings would stay for ever.
         await Promise.all(this.#arrivals.fanoutQueues.map((queue) => this.#unbind(queue)))
+        await this.#leave([...this.#awaited])
       }
       await ended
     } finally {
@@ -229,13 +251,21 @@ export class RedisStore implements QueueStore {
     const lists = options.steps.flatMap((step) => order.map((queue) => stepKey(options, queue, step)))
     const mark = this.#marks.next()
     const args: RedisArgument[] = [Math.min(max, largestBatch), order.length]
+    const leaves = order.some((queue) => this.#awaited.has(queue))
     args.push(options.order === 'round_robin' ? 'r' : 'l', mark, this.#parts.newId(), watches ? 'w' : '')
+    args.push(leaves ? 'l' : '', this.#id, wakeChannel(options))
+    const waits = order.map((queue) => waitingKeys(options, queue))
     args.push(...order.map((queue) => unreadableKey(options, queue)))
-    // Tells the server to remember what the very next command reads.
-    const caching = watches ? this.#client.run('CLIENT', 'CACHING', 'YES') : undefined
-    const reply = this.#client.script(claimScript, [options.unackedKey, options.indexKey, ...lists], args)
-    await caching
-    const [served, refused, ...items] = (await reply) as [number, Buffer, ...(number | Buffer)[]]
+    args.push(...waits.map(([waiting]) => waiting), ...waits.map(([, idle]) => idle))
+    if (watches) for (const queue of order) this.#awaited.add(queue)
+    const keys = [options.unackedKey, options.indexKey, ...lists]
+    const reply = await this.#client.script(claimScript, keys, args)
+    const [served, refused, ...items] = reply as [number, Buffer, ...(number | Buffer)[]]
+    if (served === -2) {
+      const watched = items.flatMap((number) => stepKeys(options, order[Number(number) - 1] as string))
+      return { claimed: [], isEmpty: (await this.#watch(watched)) === 0 }
+    }
+    if (items.length > 0 && leaves) for (const queue of order) this.#awaited.delete(queue)
     if (served > 0) {
       this.#rotate(order, served)
       // Before the messages are handed over: the first of them may block the event loop.
@@ -266,7 +296,24 @@ export class RedisStore implements QueueStore {
     if (broken.length > 0) await this.#setAside(broken)
     if (items.length === 0 && refused.length > 0)
       throw new Error(`a queue cannot be read: ${refused.toString()}`)
-    return { claimed, isEmpty: items.length === 0 && served !== -2 }
+    return { claimed, isEmpty: items.length === 0 }
+  }
+
+  /** Has the server tell when one of these lists changes from now on; how much is in them. */
+  async #watch(lists: readonly string[]): Promise<number> {
+    // Holds for the very next command: both are sent together, and the script whole, lest it be refused as unknown.
+    const caching = this.#client.run('CLIENT', 'CACHING', 'YES')
+    const size = this.#client.run('EVAL', watchScript.lua, lists.length, ...lists)
+    await Promise.all([caching, size])
+    return Number(await size)
+  }
+
+  /** Says that this connection does not wait for these queues any more. */
+  async #leave(queues: readonly string[]): Promise<void> {
+    const awaited = queues.filter((queue) => this.#awaited.delete(queue))
+    if (awaited.length === 0 || !this.#client.isOpen) return
+    const keys = awaited.flatMap((queue) => waitingKeys(this.#options, queue))
+    await this.#client.script(leaveScript, [], [this.#id, wakeChannel(this.#options), ...keys])
   }
 
   #inOrder(queues: readonly string[]): readonly string[] {

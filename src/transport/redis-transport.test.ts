@@ -488,6 +488,8 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
   })
 
   it('hears of arrivals within milliseconds and asks for nothing while idle', async () => {
+    // As on a server that was just started, which knows no script.
+    await admin.run('SCRIPT', 'FLUSH')
     const connection = await connect()
     const collector = await consume(connection, [queue, `${queue}-2`], 0, (delivery) => void delivery.ack())
     const calls = async (): Promise<number> =>
@@ -517,6 +519,68 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     }
     // Far below any polling interval; typically a millisecond.
     expect(times.sort((a, b) => a - b)[10]).toBeLessThan(50)
+  })
+
+  describe('with many idle consumers of one queue', () => {
+    const count = 24
+    let taken: { readonly text: string; readonly at: number; readonly delivery: Delivery }[]
+    let claims: () => Promise<number>
+    beforeEach(async () => {
+      taken = []
+      for (let number = 0; number < count; number += 1) {
+        const collector = new Collector((delivery) =>
+          taken.push({ text: textOf(delivery), at: performance.now(), delivery }),
+        )
+        await (await connect()).consume([queue], collector.options(1))
+      }
+      claims = async () =>
+        Number(/cmdstat_evalsha:calls=(\d+)/.exec(String(await admin.run('INFO', 'commandstats')))?.[1] ?? 0)
+      const idle = (): Promise<unknown> => admin.run('SCARD', `_celeriac.idle.${queue}`)
+      await expect.poll(idle, { timeout: 10_000 }).toBe(count - 4)
+      expect(await admin.run('ZCARD', `_celeriac.waiting.${queue}`)).toBe(4)
+    })
+
+    it('wakes a few of them for one message, not all', async () => {
+      const publisher = await connect()
+      const before = await claims()
+      await publisher.publish(toQueue(queue, ['one']))
+      await expect.poll(() => taken.length).toBe(1)
+      await taken[0]?.delivery.ack()
+      // The finder leaves, another takes its place; the slow look of one or two may fall into this moment.
+      await expect.poll(() => admin.run('ZCARD', `_celeriac.waiting.${queue}`)).toBe(4)
+      expect((await claims()) - before).toBeLessThan(count)
+    })
+
+    it('gives each of them one when there is one for each, at once', async () => {
+      const publisher = await connect()
+      const start = performance.now()
+      await publisher.publish(
+        toQueue(
+          queue,
+          Array.from({ length: count }, (_, at) => `m${at}`),
+        ),
+      )
+      await expect.poll(() => taken.length, { timeout: 10_000, interval: 5 }).toBe(count)
+      // Far below the slow look, which comes after 4 s at the earliest.
+      expect(Math.max(...taken.map(({ at }) => at)) - start).toBeLessThan(2000)
+    })
+
+    it('finds another for a message when those that watched were cut off', async () => {
+      const pids = (await admin.run('ZRANGE', `_celeriac.waiting.${queue}`, 0, -1)) as string[]
+      expect(pids).toHaveLength(4)
+      const watching = [...String(await admin.run('CLIENT', 'LIST')).matchAll(/^id=(\d+) .* flags=t .*$/gm)]
+      expect(watching).toHaveLength(count)
+      // The first four to connect are the watchers.
+      for (const [, id] of watching.slice(0, 4)) await admin.run('CLIENT', 'KILL', 'ID', id as string)
+      const publisher = await connect()
+      await publisher.publish(toQueue(queue, ['late']))
+      await expect.poll(() => taken.length, { timeout: 8000 }).toBe(1)
+    })
+
+    it('leaves no trace of those that ended', async () => {
+      await Promise.all(connections.map((connection) => connection.close()))
+      expect(await admin.run('KEYS', '*')).toEqual([])
+    })
   })
 
   it('polls where the server has no client tracking', async () => {
