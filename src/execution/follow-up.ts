@@ -17,6 +17,7 @@ import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
 import { stepRecord } from './result-record.js'
 import { Run } from './run.js'
+import { RunAbandoned } from './run-gate.js'
 import { isRecord } from './signature-shape.js'
 
 /** Sends the callbacks, then the next step of the chain with the rest of it (surface TSK-070, TSK-071). */
@@ -124,8 +125,17 @@ async function countPart(
   if (parts === undefined) return
   await completeChord(run.host, applierOf(run), chord, parts)
   // A failed header's parts stay until they expire: people read them there (surface CNV-106).
-  if (parts.every((part) => part.state === 'SUCCESS'))
+  if (chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
+  try {
     await run.gate.effect(async () => chords.end?.(groupId))
+  } catch (error) {
+    if (error instanceof RunAbandoned) throw error
+    // The body was sent; failing this task now would send it again.
+    run.host.logger.warn(
+      { err: error },
+      `The parts of chord ${groupId} could not be deleted; they expire later`,
+    )
+  }
 }
 
 /** Sends `data` for this run and makes its result a child. */
