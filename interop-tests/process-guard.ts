@@ -10,7 +10,7 @@ export class ProcessGuard {
 
   constructor(folder: string) {
     const script =
-      'while read -r line; do targets=$line; done; [ -n "$targets" ] && kill -9 -- $targets; rm -rf "$folder"'
+      'while read -r line; do targets=$line; done; [ -n "$targets" ] && kill -9 $targets; rm -rf "$folder"'
     this.#shell = spawn('sh', ['-c', `trap '' INT TERM HUP; ${script}`], {
       stdio: ['pipe', 'ignore', 'ignore'],
       env: { ...process.env, folder },
