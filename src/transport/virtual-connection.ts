@@ -114,6 +114,7 @@ export class VirtualConnection implements Connection {
     this.#leases?.start()
     const subscription = new VirtualSubscription(queues, options, {
       store: this.#store,
+      clock: this.#clock,
       held: this.#held,
       logger: this.#logger,
       onFailure: (cause) => this.#lose(cause),

@@ -5,17 +5,22 @@
  * Rule 2: it waits for an event (room, another window, another set of queues, a message), never in a polling loop.
  * Rule 3: what arrives after its queue or the whole subscription was cancelled goes back to the front of its queue.
  */
+import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import { type HeldMessages, settledDelivery } from './held-messages.js'
 import type { Claimed, QueueStore } from './queue-store.js'
 import type { ConsumeOptions, Subscription } from './transport.js'
 
 /** Most messages claimed in one call: bounds the work lost to a crash and the time one call blocks. */
-const largestClaim = 64
+const largestClaim = 128
+
+/** Most milliseconds that a full worker waits for room for a larger claim. */
+const longestGatherMs = 1
 
 /** What a subscription needs from its connection. */
 export interface SubscriptionHost {
   readonly store: QueueStore
+  readonly clock: Clock
   readonly held: HeldMessages
   readonly logger: Logger
   /** Told when the store failed a claim. */
@@ -32,6 +37,8 @@ export class VirtualSubscription implements Subscription {
   readonly #running: Promise<void>
   #prefetch: number
   #outstanding = 0
+  /** The last claim got all it asked for, so there is probably more. */
+  #isBusy = false
   #cancelled = false
   #claim: { readonly abort: AbortController; readonly max: number } | undefined
   #wake: () => void = () => {}
@@ -87,12 +94,30 @@ export class VirtualSubscription implements Subscription {
   }
 
   async #run(): Promise<void> {
+    /** Asked for ahead, and not taken up yet. */
+    let ahead: Promise<readonly Claimed[]> | undefined
     try {
       while (!this.#cancelled) {
-        const max = this.#room()
-        if (max === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
-        else await this.#claimAndDeliver(max)
+        if (ahead === undefined) {
+          if (this.#room() === 0) {
+            await new Promise<void>((resolve) => (this.#wake = resolve))
+            continue
+          }
+          if (this.#isBusy && this.#room() < this.#share) await this.#gatherRoom()
+          if (this.#cancelled || this.#room() === 0) continue
+        }
+        const claimed = await (ahead ?? this.#ask())
+        ahead = undefined
+        if (!this.#options.noAck) this.#outstanding += claimed.length
+        // The broker looks for more while these are taken up.
+        if (this.#isBusy && !this.#cancelled && this.#room() >= this.#share) {
+          ahead = this.#ask()
+          ahead.catch(() => {})
+        }
+        if (claimed.length > 0) await this.#take(claimed)
       }
+      const late = await ahead
+      if (late !== undefined && late.length > 0) await this.#host.store.settle(late, 'return')
     } catch (error) {
       this.#host.onFailure(error instanceof Error ? error : new Error(String(error)))
     } finally {
@@ -100,24 +125,56 @@ export class VirtualSubscription implements Subscription {
     }
   }
 
-  async #claimAndDeliver(max: number): Promise<void> {
+  /** A claim for less than this is put off a little while the queues are full. */
+  get #share(): number {
+    if (this.#options.noAck || this.#prefetch <= 0) return 1
+    return Math.max(1, Math.min(largestClaim, this.#prefetch >> 2))
+  }
+
+  /** Many small claims cost more than a few large ones. */
+  async #gatherRoom(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = this.#host.clock.after(longestGatherMs, resolve)
+      this.#wake = () => {
+        if (!this.#cancelled && this.#room() > 0 && this.#room() < this.#share) return
+        cancel()
+        resolve()
+      }
+    })
+  }
+
+  async #ask(): Promise<readonly Claimed[]> {
+    const max = this.#room()
     const abort = new AbortController()
-    this.#claim = { abort, max }
-    const claimed = await this.#host.store
-      .claim([...this.#queues], max, abort.signal)
-      .finally(() => (this.#claim = undefined))
-    if (claimed.length === 0) return
-    const unwanted = claimed.filter((message) => !this.#wants(message))
-    if (unwanted.length > 0) await this.#host.store.settle(unwanted, 'return')
-    if (unwanted.length < claimed.length) await this.#deliver(claimed.filter((m) => !unwanted.includes(m)))
+    const claim = { abort, max }
+    this.#claim = claim
+    try {
+      const claimed = await this.#host.store.claim([...this.#queues], max, abort.signal)
+      this.#isBusy = claimed.length === max
+      return claimed
+    } finally {
+      if (this.#claim === claim) this.#claim = undefined
+    }
+  }
+
+  /** `claimed` counts as outstanding already, unless nothing is acknowledged. */
+  async #take(claimed: readonly Claimed[]): Promise<void> {
+    let wanted = claimed
+    if (!claimed.every((message) => this.#wants(message))) {
+      const unwanted = claimed.filter((message) => !this.#wants(message))
+      wanted = claimed.filter((message) => !unwanted.includes(message))
+      if (!this.#options.noAck) this.#outstanding -= unwanted.length
+      await this.#host.store.settle(unwanted, 'return')
+    }
+    if (wanted.length > 0) await this.#deliver(wanted)
     // A store that always has messages must not starve timers and sockets.
     await new Promise((resolve) => setImmediate(resolve))
   }
 
   async #deliver(messages: readonly Claimed[]): Promise<void> {
     if (!this.#options.noAck) {
-      this.#outstanding += messages.length
-      this.#handOver(messages.map((message) => this.#host.held.hold(message, () => this.#freed())))
+      const free = (): void => this.#freed()
+      this.#handOver(messages.map((message) => this.#host.held.hold(message, free)))
       return
     }
     const lost = new Set(await this.#host.store.settle(messages, 'ack'))
