@@ -75,6 +75,7 @@ export class RedisStore implements QueueStore {
   readonly #bound = new Map<string, Map<string, string>>()
   #endLeaseThread: (() => Promise<void>) | undefined
   #isEnded = false
+  #isClosing = false
 
   constructor(parts: RedisStoreParts) {
     const { client, options, clock, logger, random } = parts
@@ -228,6 +229,9 @@ export class RedisStore implements QueueStore {
   async close(): Promise<void> {
     this.#isEnded = true
     try {
+      // The second time, whoever waited for the first has lost patience.
+      if (this.#isClosing) return
+      this.#isClosing = true
       const ended = this.#endLeaseThread?.()
       if (this.#client.isOpen) {
         // As kombu at the end of a channel: nobody else serves these queues, and their bindings would stay for ever.
