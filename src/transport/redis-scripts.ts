@@ -284,9 +284,13 @@ for _, i in ipairs(ours) do redis.call('LPUSH', KEYS[3], ARGV[i * 3]) end
 return lost
 `)
 
+/** A first write that needs no memory: after it, Redis lets a script write on although memory has run out. */
+const begun = "redis.call('ZREM', KEYS[2], '')"
+
 /** KEYS unacked, unacked_index. ARGV owner mark, tags, oldest first. Gives what is still ours the present time. */
 export const renewScript = redisScript(`
 ${scoring}
+${begun}
 local renewed = 0
 for at = 2, #ARGV do
   local value = redis.call('HGET', KEYS[1], ARGV[at])
@@ -304,6 +308,7 @@ return renewed
  */
 export const renewOldScript = redisScript(`
 ${scoring}
+${begun}
 local old = tonumber(time[1]) - tonumber(ARGV[2])
 local tags = redis.call('ZRANGEBYSCORE', KEYS[2], 0, old, 'LIMIT', ARGV[3], ARGV[4])
 if #tags == 0 then return {0, 0} end

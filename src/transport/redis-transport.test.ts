@@ -473,12 +473,20 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
 
   it('types a publish that the server has no memory for, and goes on when it has', async () => {
     await using small = await RedisServer.start({ extra: { 'maxmemory-policy': 'noeviction' } })
-    const connection = await connect({}, small.url)
+    const connection = await connect({ visibility_timeout: 1 }, small.url)
     const control = await openRedis(small.url)
     await connection.publish(toQueue(queue, ['held', 'waits']))
     const delivery = await connection.get(queue)
     await control.run('CONFIG', 'SET', 'maxmemory', '1kb')
     await expect(connection.publish(toQueue(queue, ['a']))).rejects.toThrow(/out of memory/)
+    // Taking, renewing and giving back go on: what is held must not be lost for want of memory.
+    const more = await connection.get(queue)
+    expect(more && textOf(more)).toBe('waits')
+    const score = async (): Promise<number> =>
+      Number(((await control.run('ZRANGE', 'unacked_index', 0, 0, 'WITHSCORES')) as string[])[1])
+    const before = await score()
+    await expect.poll(async () => (await score()) - before, { timeout: 10_000 }).toBeGreaterThan(1)
+    await more?.reject({ requeue: true })
     await delivery?.reject({ requeue: true })
     await control.run('CONFIG', 'SET', 'maxmemory', '0')
     const collector = await consume(connection)
