@@ -77,8 +77,8 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
     groupId: options.groupId,
     groupIndex: options.groupIndex,
     retries: options.retries,
-    timeLimit: options.timeLimit,
-    softTimeLimit: options.softTimeLimit,
+    timeLimit: limit(options.timeLimit, 'timeLimit'),
+    softTimeLimit: limit(options.softTimeLimit, 'softTimeLimit'),
     rootId: options.rootId || request.current?.rootId || request.current?.id,
     parentId: options.parentId || request.current?.id,
     argsRepr: options.argsRepr,
@@ -151,7 +151,9 @@ export function etaOf(
   nowMs: number,
   zone: ZonedTime,
 ): string | undefined {
-  if (options.countdown) return zone.iso(nowMs + seconds(options.countdown, 'countdown') * 1000)
+  const { countdown } = options
+  if (countdown !== undefined && countdown !== null && countdown !== 0)
+    return zone.iso(nowMs + seconds(countdown, 'countdown') * 1000)
   if (!options.eta) return undefined
   return options.eta instanceof Date ? dateToIso(options.eta) : checkedIso(options.eta, 'eta')
 }
@@ -230,6 +232,16 @@ function priorityOf(request: SendRequest, options: SendOptions, settings: Settin
   const isChild = !options.rootId || !options.parentId
   if (own !== undefined || !settings.taskInheritParentPriority || !isChild) return own
   return request.current?.priority
+}
+
+/** A worker drops a task whose limit is no number, and one that is NaN never comes to pass. */
+function limit<T extends number | null | undefined>(value: T, what: string): T {
+  if (value !== undefined && value !== null && (typeof value !== 'number' || Number.isNaN(value))) {
+    throw new InvalidArgumentError(
+      `${what} is a number of seconds, not ${JSON.stringify(value) ?? typeof value}`,
+    )
+  }
+  return value
 }
 
 function seconds(value: number, what: string): number {

@@ -159,6 +159,16 @@ describe('sending', () => {
     expect(Date.parse(message.eta ?? '') - before).toBeLessThan(120_000)
     expect((await roundTrip({}, call({ countdown: 0 }))).message.eta).toBeUndefined()
     await expect(roundTrip({}, call({ countdown: -3e9 }))).rejects.toThrow('countdown is out of range')
+    await expect(roundTrip({}, call({ countdown: Number.NaN }))).rejects.toThrow('countdown is out of range')
+  })
+
+  it('PUB-007 refuses a time limit that is no number, for which a worker would drop the task', async () => {
+    for (const bad of [Number.NaN, '5' as unknown as number]) {
+      await expect(roundTrip({}, call({ timeLimit: bad }))).rejects.toThrow(
+        'timeLimit is a number of seconds',
+      )
+      await expect(roundTrip({}, call({ softTimeLimit: bad }))).rejects.toThrow('softTimeLimit is a number')
+    }
   })
 
   it('PUB-004 sends text as it is and a Date in UTC, but refuses text that a worker would drop', async () => {
