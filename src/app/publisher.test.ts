@@ -171,6 +171,23 @@ describe('sending', () => {
     }
   })
 
+  it('refuses a name, a priority and a countdown that no worker could take', async () => {
+    const bad: [SendRequest, string][] = [
+      [call({}, { name: '' }), 'A task is sent by its name'],
+      [call({}, { name: 5 as unknown as string }), 'A task is sent by its name'],
+      [call({ priority: Number.NaN }), 'priority is a whole number'],
+      [call({ priority: 'high' as unknown as number }), 'priority is a whole number'],
+      [call({ countdown: 1e15 }), 'countdown is out of range'],
+    ]
+    for (const [request, text] of bad) {
+      const broker = new Broker()
+      const sent = publisherTo(broker).send([request])
+      await expect(sent).rejects.toThrow(InvalidArgumentError)
+      await expect(sent).rejects.toThrow(text)
+      expect(broker.dials).toEqual([])
+    }
+  })
+
   it('PUB-004 sends text as it is and a Date in UTC, but refuses text that a worker would drop', async () => {
     const naive = '2031-01-02T03:04:05.678901'
     expect((await roundTrip({}, call({ eta: naive }))).message.eta).toBe(naive)

@@ -71,6 +71,7 @@ export class Queues {
   private readonly settings: QueueSettings
   private readonly newId: () => string
   private readonly byName = new Map<string, TaskQueue>()
+  private readonly madeOnDemand = new Set<string>()
   private readonly byAlias = new Map<string, TaskQueue>()
   private selected: Map<string, TaskQueue> | undefined
 
@@ -124,7 +125,14 @@ export class Queues {
           'Declare it in taskQueues, or turn taskCreateMissingQueues on.',
       )
     }
-    return this.add(name, { ...this.missing(name), routingKey: name })
+    const made = this.add(name, { ...this.missing(name), routingKey: name })
+    this.madeOnDemand.add(name)
+    return made
+  }
+
+  /** Drops a queue that was made on demand and that the broker would not have; a declared one stays. */
+  forget(name: string): void {
+    if (this.madeOnDemand.delete(name)) this.byName.delete(name)
   }
 
   /** Consume from exactly these (`-Q`); none given changes nothing. Throws `ConfigError` for one that cannot be made. */
