@@ -286,7 +286,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   async publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
     const context = currentTask()
-    const options = { ...call.options, taskId: call.options.taskId || this.newId() }
+    const options = { ...call.options, taskId: checkedId(call.options.taskId) || this.newId() }
     const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
     if (!ignoreResult) await this.backend.expect?.(options.taskId)
     const request: SendRequest = { ...call, options, taskDefaults, current: currentOf(context) }
@@ -373,6 +373,13 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       memory: options.memoryResults,
     })
   }
+}
+
+/** Before anything is sent: a result could not be waited for under what is no text. */
+function checkedId(id: unknown): string | undefined {
+  if (id === undefined || id === null) return undefined
+  if (typeof id === 'string') return id
+  throw new InvalidArgumentError(`taskId is text, not a value of type ${typeof id}.`)
 }
 
 /** Settings from the constructor, `config` and the environment; what is worth saying about them is logged. */

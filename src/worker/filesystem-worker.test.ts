@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -29,6 +29,20 @@ describe('a worker on the filesystem broker', () => {
     await worker.start()
     const result = await add.delay(1, 2)
     expect(await result.get({ timeout: 10 })).toBe(3)
+  })
+
+  it('PUB-040 takes an empty queue name for none, as Celery does, in a call and in a task', async () => {
+    const mul = app.task('t.mul', { queue: '' }, (x: number, y: number) => x * y)
+    const results = [await mul.delay(2, 3), await app.sendTask('t.mul', { args: [2, 3], queue: '' })]
+    await using worker = app.worker({ concurrency: 1 })
+    await worker.start()
+    for (const result of results) expect(await result.get({ timeout: 10 })).toBe(6)
+  })
+
+  it('PUB-002 refuses an id that is no text before anything is sent', async () => {
+    const sent = app.sendTask('t.add', { args: [1, 2], taskId: 5 as unknown as string })
+    await expect(sent).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    expect(existsSync(join(folder, 'broker')) ? readdirSync(join(folder, 'broker')) : []).toEqual([])
   })
 
   it('WRK-031 tells the caller of a message that is no envelope, where its id can be read', async () => {
