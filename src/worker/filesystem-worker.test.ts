@@ -45,20 +45,48 @@ describe('a worker on the filesystem broker', () => {
     expect(existsSync(join(folder, 'broker')) ? readdirSync(join(folder, 'broker')) : []).toEqual([])
   })
 
-  it('WRK-031 tells the caller of a message that is no envelope, where its id can be read', async () => {
-    await using worker = app.worker({ concurrency: 1 })
-    await worker.start()
+  /** Puts a message of `id` on the queue that is JSON, but no envelope. */
+  function putDamaged(id: string, nth = 0): void {
     const envelope = {
       body: 'not base64 !',
       'content-type': 'application/json',
       'content-encoding': 'utf-8',
-      headers: { task: 't.add', id: 'lost-1' },
+      headers: { task: 't.add', id },
       properties: { body_encoding: 'base64' },
     }
     writeFileSync(
-      join(folder, 'broker', '1_00000000-0000-4000-8000-000000000000.celery.msg'),
+      join(folder, 'broker', `${1 + nth}_00000000-0000-4000-8000-000000000000.celery.msg`),
       JSON.stringify(envelope),
     )
+  }
+
+  it('WRK-031 leaves what is known of a task alone when what comes of its id is no envelope', async () => {
+    const states = ['STARTED', 'RETRY', 'FAILURE']
+    const known = states.map((state) => ({
+      taskId: `known-${state}`,
+      state,
+      result: { type: 'ValueError', module: 'builtins', args: ['the first'], traceback: undefined },
+      traceback: undefined,
+      children: [],
+      dateDone: undefined,
+    }))
+    for (const meta of known) await app.backend.store(meta)
+    const stored = () => Promise.all(known.map(({ taskId }) => app.backend.fetch(taskId)))
+    const before = await stored()
+    await using worker = app.worker({ concurrency: 1 })
+    await worker.start()
+    for (const [index, { taskId }] of known.entries()) putDamaged(taskId, index)
+    putDamaged('lost-1', known.length)
+    // The oldest is set aside first.
+    await expect(app.asyncResult('lost-1').get({ timeout: 10 })).rejects.toThrow()
+    await worker.stop()
+    expect(await stored()).toEqual(before)
+  })
+
+  it('WRK-031 tells the caller of a message that is no envelope, where its id can be read', async () => {
+    await using worker = app.worker({ concurrency: 1 })
+    await worker.start()
+    putDamaged('lost-1')
     await expect(app.asyncResult('lost-1').get({ timeout: 10 })).rejects.toMatchObject({
       excType: 'DecodeError',
     })
