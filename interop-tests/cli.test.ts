@@ -449,6 +449,15 @@ describe('the command line', () => {
     expect(existsSync(join(folder, 'x.pid'))).toBe(false)
   })
 
+  it('asks for an app or a broker when it has neither', async () => {
+    project()
+    for (const args of [['worker'], ['call', 'shop.add']]) {
+      const { code, stderr } = await run(args)
+      expect(code).toBe(2)
+      expect(stderr).toContain('-A')
+    }
+  })
+
   it('CLI-010 takes settings behind the options, and refuses unknown ones', async () => {
     project()
     const started = await worker(['worker.concurrency=2', 'task.acks_late=true'])

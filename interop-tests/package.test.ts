@@ -16,6 +16,8 @@ describe('the package as users install it', () => {
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'celeriac-package-'))
+    // Packing builds: what is published never depends on what happened to be compiled.
+    rmSync(join(root, 'dist'), { recursive: true, force: true })
     const [entry] = JSON.parse(inRoot('npm', ['pack', '--json', '--pack-destination', folder])) as [
       { filename: string; files: { path: string }[] },
     ]

@@ -1,3 +1,4 @@
+import { constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { compress, compressionMime, decompress } from './compression.js'
 import { DecodeError, EncodeError, SizeLimitError } from './errors.js'
@@ -92,9 +93,30 @@ describe('compression', () => {
     expect(decompress(body, name, PLAIN.length).length).toBe(PLAIN.length)
   })
 
-  it.each(ALIASES)('stops a bomb early: %s', (alias) => {
-    const bomb = compress(Buffer.alloc(3_000_000), alias).body
-    expect(() => decompress(bomb, alias, 1000)).toThrow(SizeLimitError)
+  it.each(ALIASES)('stops a bomb early, before it comes to the missing end: %s', (alias) => {
+    const bomb = compress(Buffer.alloc(16_000_000), alias).body
+    const cut = bomb.subarray(0, -1)
+    // Whoever decompresses all there is finds the end missing instead.
+    expect(() => decompress(cut, alias, 20_000_000)).toThrow(DecodeError)
+    expect(() => decompress(cut, alias, 1000)).toThrow(SizeLimitError)
+  })
+
+  it('stops a zstd bomb early that does not claim its size', () => {
+    // 128 KiB of zeros per block, and no last block.
+    const block = Buffer.from([0x02, 0x00, 0x10, 0x00])
+    const bomb = Buffer.concat([Buffer.from('28b52ffd0038', 'hex'), ...Array<Buffer>(100).fill(block)])
+    expect(() => decompress(bomb, 'zstd', 20_000_000)).toThrow(DecodeError)
+    expect(() => decompress(bomb, 'zstd', 1000)).toThrow(SizeLimitError)
+  })
+
+  it('holds little of a zlib bomb of half a gigabyte', () => {
+    // 16 MiB of zeros that end on a byte boundary, over and over behind one header; the checksum is missing.
+    const chunk = deflateRawSync(Buffer.alloc(2 ** 24), { finishFlush: constants.Z_FULL_FLUSH })
+    const bomb = Buffer.concat([Buffer.from([0x78, 0x9c]), ...Array<Buffer>(32).fill(chunk)])
+    const before = process.resourceUsage().maxRSS
+    expect(() => decompress(bomb, 'gzip', 1000)).toThrow(SizeLimitError)
+    // In KiB; the peak of the whole process never falls.
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(32 * 1024)
   })
 
   it.each(FROM_PYTHON)('throws only ProtocolErrors for cut or changed data: %s', (name, base64) => {

@@ -362,7 +362,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   }
 
   private requestOf(call: Call, taskDefaults: SendOptions, context: TaskContext | undefined): SendRequest {
-    const options = { ...call.options, taskId: call.options.taskId || this.newId() }
+    const options = { ...call.options, taskId: checkedId(call.options.taskId) || this.newId() }
     return { ...call, options, taskDefaults, current: currentOf(context) }
   }
 
@@ -428,6 +428,13 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       },
     })
   }
+}
+
+/** Before anything is sent: a result could not be waited for under what is no text. */
+function checkedId(id: unknown): string | undefined {
+  if (id === undefined || id === null) return undefined
+  if (typeof id === 'string') return id
+  throw new InvalidArgumentError(`taskId is text, not a value of type ${typeof id}.`)
 }
 
 /** Settings from the constructor, `config` and the environment; what is worth saying about them is logged. */

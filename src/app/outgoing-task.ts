@@ -58,6 +58,8 @@ export interface PreparedTask {
 
 /** Earliest offset that Celery takes (`amqp.py`, `INT_MIN`). */
 const earliestSeconds = -2147483648
+/** Past the year 9999 neither Python nor ISO text goes; this is safely before it. */
+const latestSeconds = 7900 * 365 * 86_400
 
 /** Decides everything about one message. Throws `InvalidArgumentError`, `QueueNotFoundError`, `EncodeError`. */
 export function prepareTask(request: SendRequest, id: string, nowMs: number, app: Preparing): PreparedTask {
@@ -77,8 +79,8 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
     groupId: options.groupId,
     groupIndex: options.groupIndex,
     retries: options.retries,
-    timeLimit: options.timeLimit,
-    softTimeLimit: options.softTimeLimit,
+    timeLimit: limit(options.timeLimit, 'timeLimit'),
+    softTimeLimit: limit(options.softTimeLimit, 'softTimeLimit'),
     rootId: options.rootId || request.current?.rootId || request.current?.id,
     parentId: options.parentId || request.current?.id,
     argsRepr: options.argsRepr,
@@ -151,7 +153,9 @@ export function etaOf(
   nowMs: number,
   zone: ZonedTime,
 ): string | undefined {
-  if (options.countdown) return zone.iso(nowMs + seconds(options.countdown, 'countdown') * 1000)
+  const { countdown } = options
+  if (countdown !== undefined && countdown !== null && countdown !== 0)
+    return zone.iso(nowMs + seconds(countdown, 'countdown') * 1000)
   if (!options.eta) return undefined
   return options.eta instanceof Date ? dateToIso(options.eta) : checkedIso(options.eta, 'eta')
 }
@@ -197,6 +201,11 @@ function merged(defaults: SendOptions, options: SendOptions): SendOptions {
 }
 
 function checkArguments({ name, args, kwargs }: SendRequest): void {
+  if (typeof name !== 'string' || name === '') {
+    throw new InvalidArgumentError(
+      `A task is sent by its name, such as 'shop.add', not by ${JSON.stringify(name) ?? kind(name)}.`,
+    )
+  }
   if (!Array.isArray(args)) {
     throw new InvalidArgumentError(`${name}: task args must be a list or tuple, not ${kind(args)}`)
   }
@@ -227,13 +236,26 @@ function bodyOf(
 /** A child without a priority of its own takes its parent's, where the setting says so (surface PUB-067). */
 function priorityOf(request: SendRequest, options: SendOptions, settings: Settings): number | undefined {
   const own = options.priority ?? undefined
+  if (own !== undefined && !Number.isInteger(own)) {
+    throw new InvalidArgumentError(`priority is a whole number, not ${JSON.stringify(own) ?? kind(own)}`)
+  }
   const isChild = !options.rootId || !options.parentId
   if (own !== undefined || !settings.taskInheritParentPriority || !isChild) return own
   return request.current?.priority
 }
 
+/** A worker drops a task whose limit is no number, and one that is NaN never comes to pass. */
+function limit<T extends number | null | undefined>(value: T, what: string): T {
+  if (value !== undefined && value !== null && (typeof value !== 'number' || Number.isNaN(value))) {
+    throw new InvalidArgumentError(
+      `${what} is a number of seconds, not ${JSON.stringify(value) ?? typeof value}`,
+    )
+  }
+  return value
+}
+
 function seconds(value: number, what: string): number {
-  if (!Number.isFinite(value) || value < earliestSeconds) {
+  if (!Number.isFinite(value) || value < earliestSeconds || value > latestSeconds) {
     throw new InvalidArgumentError(`${what} is out of range: ${value}`)
   }
   return value

@@ -3,7 +3,7 @@ import type { Envelope } from '../../protocol/envelope.js'
 import { createCodec } from '../../protocol/serializers.js'
 import { readTask } from '../../protocol/task-message.js'
 import type { SendOptions } from '../canvas/send-options.js'
-import { systemClock } from '../clock.js'
+import { type Clock, systemClock } from '../clock.js'
 import {
   BrokerUnavailableError,
   ConfigError,
@@ -14,6 +14,7 @@ import {
 import type { Logger } from '../logger.js'
 import { silentLogger } from '../logger.js'
 import { createSignals, type Signals } from '../signals.js'
+import { FakeClock } from '../testing/fake-clock.js'
 import { createMemoryTransport } from '../transport/memory-transport.js'
 import type { Connection, Topology, Transport } from '../transport/transport.js'
 import { loadConfig } from './config.js'
@@ -74,7 +75,7 @@ class Broker {
 function publisherTo(
   broker: Broker,
   settings: Record<string, unknown> = {},
-  more: { logger?: Logger; signals?: Signals } = {},
+  more: { logger?: Logger; signals?: Signals; clock?: Clock } = {},
 ): Publisher {
   const loaded = loadConfig({ settings: { brokerUrl: 'memory://user:hidden@one//', ...settings } }).settings
   const urls = typeof loaded.brokerUrl === 'string' ? [loaded.brokerUrl] : (loaded.brokerUrl ?? [])
@@ -85,7 +86,7 @@ function publisherTo(
     urls,
     transport: () => broker.transport,
     signals: more.signals ?? createSignals(silentLogger),
-    clock: systemClock(),
+    clock: more.clock ?? systemClock(),
     logger: more.logger ?? silentLogger,
     origin: 'gen7@here',
     replyTo: 'my-oid',
@@ -108,6 +109,16 @@ function call(options: SendOptions = {}, more: Partial<SendRequest> = {}): SendR
     ...more,
   }
 }
+
+const rawEnvelope: Envelope = {
+  body: Buffer.from('{}'),
+  contentType: 'application/json',
+  contentEncoding: 'utf-8',
+  headers: {},
+  properties: {},
+}
+const rawAddress = { exchange: '', routingKey: 'raw' }
+const rawMessages = [{ envelope: rawEnvelope, to: rawAddress }]
 
 async function roundTrip(
   settings: Record<string, unknown>,
@@ -159,6 +170,33 @@ describe('sending', () => {
     expect(Date.parse(message.eta ?? '') - before).toBeLessThan(120_000)
     expect((await roundTrip({}, call({ countdown: 0 }))).message.eta).toBeUndefined()
     await expect(roundTrip({}, call({ countdown: -3e9 }))).rejects.toThrow('countdown is out of range')
+    await expect(roundTrip({}, call({ countdown: Number.NaN }))).rejects.toThrow('countdown is out of range')
+  })
+
+  it('PUB-007 refuses a time limit that is no number, for which a worker would drop the task', async () => {
+    for (const bad of [Number.NaN, '5' as unknown as number]) {
+      await expect(roundTrip({}, call({ timeLimit: bad }))).rejects.toThrow(
+        'timeLimit is a number of seconds',
+      )
+      await expect(roundTrip({}, call({ softTimeLimit: bad }))).rejects.toThrow('softTimeLimit is a number')
+    }
+  })
+
+  it('refuses a name, a priority and a countdown that no worker could take', async () => {
+    const bad: [SendRequest, string][] = [
+      [call({}, { name: '' }), 'A task is sent by its name'],
+      [call({}, { name: 5 as unknown as string }), 'A task is sent by its name'],
+      [call({ priority: Number.NaN }), 'priority is a whole number'],
+      [call({ priority: 'high' as unknown as number }), 'priority is a whole number'],
+      [call({ countdown: 1e15 }), 'countdown is out of range'],
+    ]
+    for (const [request, text] of bad) {
+      const broker = new Broker()
+      const sent = publisherTo(broker).send([request])
+      await expect(sent).rejects.toThrow(InvalidArgumentError)
+      await expect(sent).rejects.toThrow(text)
+      expect(broker.dials).toEqual([])
+    }
   })
 
   it('PUB-004 sends text as it is and a Date in UTC, but refuses text that a worker would drop', async () => {
@@ -413,6 +451,27 @@ describe('a broker in trouble', () => {
       const sending = publisher.send([call({ timeoutMs: 30 })])
       await expect(sending).rejects.toThrow('no answer within 30 ms')
       await expect(sending).rejects.toBeInstanceOf(BrokerUnavailableError)
+    }
+  })
+
+  it.each([
+    ['a task', (publisher: Publisher) => publisher.send([call()])],
+    ['a finished message', (publisher: Publisher) => publisher.publishRaw(rawEnvelope, rawAddress)],
+    ['other work', (publisher: Publisher) => publisher.run('asking', (open) => open.publish(rawMessages))],
+  ])('is waited for 5 s, and no longer, with %s that has no bound of its own', async (_what, begin) => {
+    for (const silent of ['dial', 'publish'] as const) {
+      const clock = new FakeClock()
+      const broker = new Broker()
+      broker.trouble = (what) => (what === silent ? new Promise(() => {}) : undefined)
+      // A dial has a shorter bound of its own, unless the settings give it more.
+      const publisher = publisherTo(broker, { brokerConnectionTimeout: 60 }, { clock })
+      let ending: unknown
+      begin(publisher).catch((error: unknown) => (ending = error))
+      await clock.advance(4999)
+      expect(ending).toBeUndefined()
+      await clock.advance(1)
+      expect(ending).toBeInstanceOf(BrokerUnavailableError)
+      expect(String(ending)).toContain('no answer within 5000 ms')
     }
   })
 

@@ -203,7 +203,7 @@ export class Publisher {
         if (exchange !== undefined) {
           await open.connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
         }
-        await declared(open, options.declare)
+        await this.declared(open, options.declare)
         await open.connection.publish([{ envelope, to }], { signal })
       }),
     )
@@ -325,10 +325,21 @@ export class Publisher {
     })
   }
 
+  private async declared(open: OpenConnection, queue: TaskQueue | undefined): Promise<void> {
+    if (queue === undefined) return
+    try {
+      await open.declareOnce(queue.name, () => topologyOf([queue]))
+    } catch (error) {
+      // A name that the broker refuses would fail every worker that consumes all queues of this app.
+      if (error instanceof ConfigError) this.deps.queues.forget(queue.name)
+      throw error
+    }
+  }
+
   private async publishRun(run: readonly Ready[], signal: AbortSignal): Promise<void> {
     const { retry, policy } = run[0] as Ready
     await this.attempts(signal, retry, policy, async (open) => {
-      for (const { declare } of run) await declared(open, declare)
+      for (const { declare } of run) await this.declared(open, declare)
       await open.connection.publish(
         run.map(({ outgoing }) => outgoing),
         { signal },
@@ -403,10 +414,6 @@ export function assertFanout({ capabilities }: Connection, displayUrl: string): 
   throw new ConfigError(
     `The broker at ${displayUrl} has no fanout exchanges, so workers cannot be reached by remote control over it.`,
   )
-}
-
-async function declared(open: OpenConnection, queue: TaskQueue | undefined): Promise<void> {
-  if (queue !== undefined) await open.declareOnce(queue.name, () => topologyOf([queue]))
 }
 
 function addressOf({ exchange, routingKey }: Destination): Address {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, QueueNotFoundError } from '../errors.js'
+import { ConfigError, InvalidArgumentError, QueueNotFoundError } from '../errors.js'
 import { loadConfig } from './config.js'
 import { Queues, topologyOf, workerDirectQueue } from './queues.js'
 
@@ -180,5 +180,13 @@ describe('what a worker consumes', () => {
       queues: [{ name: 'w1@host.dq2', durable: true, autoDelete: false }],
       bindings: [{ from: 'C.dq2', routingKey: 'w1@host' }],
     })
+  })
+
+  it('WRK-014 refuses names that are no text, and remembers nothing of them', () => {
+    const all = queues()
+    expect(() => all.get(5 as unknown as string)).toThrow(InvalidArgumentError)
+    expect(() => all.select([5 as unknown as string])).toThrow(ConfigError)
+    expect(() => all.select('celery' as unknown as string[])).toThrow("['celery']")
+    expect(consumed(all)).toEqual(['celery'])
   })
 })

@@ -6,7 +6,7 @@
  * Rule 2: a queue of a list without a routing key shares the default one; a queue of a record has its own name.
  * Rule 3: a queue made on demand is consumed by a worker that was not given `-Q`, as in Celery 5.6 (PUB-049).
  */
-import { ConfigError, QueueNotFoundError } from '../errors.js'
+import { ConfigError, InvalidArgumentError, QueueNotFoundError } from '../errors.js'
 import type { Binding, Exchange, Queue, Topology } from '../transport/transport.js'
 import type {
   ExchangeDeclaration,
@@ -71,6 +71,7 @@ export class Queues {
   private readonly settings: QueueSettings
   private readonly newId: () => string
   private readonly byName = new Map<string, TaskQueue>()
+  private readonly madeOnDemand = new Set<string>()
   private readonly byAlias = new Map<string, TaskQueue>()
   private selected: Map<string, TaskQueue> | undefined
 
@@ -112,6 +113,10 @@ export class Queues {
 
   /** By name or alias; made when missing. Throws `QueueNotFoundError` when `task_create_missing_queues` is off. */
   get(name: string): TaskQueue {
+    // Made and kept under such a name, it would fail whoever declares all queues later.
+    if (typeof name !== 'string') {
+      throw new InvalidArgumentError(`The name of a queue is text, not a value of type ${typeof name}.`)
+    }
     const known = this.find(name)
     if (known !== undefined) return known
     if (!this.settings.taskCreateMissingQueues) {
@@ -120,11 +125,21 @@ export class Queues {
           'Declare it in taskQueues, or turn taskCreateMissingQueues on.',
       )
     }
-    return this.add(name, { ...this.missing(name), routingKey: name })
+    const made = this.add(name, { ...this.missing(name), routingKey: name })
+    this.madeOnDemand.add(name)
+    return made
+  }
+
+  /** Drops a queue that was made on demand and that the broker would not have; a declared one stays. */
+  forget(name: string): void {
+    if (this.madeOnDemand.delete(name)) this.byName.delete(name)
   }
 
   /** Consume from exactly these (`-Q`); none given changes nothing. Throws `ConfigError` for one that cannot be made. */
   select(names: readonly string[]): void {
+    if (!Array.isArray(names)) {
+      throw new InvalidArgumentError(`The queues of a worker are a list of names: ['${String(names)}']`)
+    }
     if (names.length === 0) return
     this.selected = new Map(names.map((name) => [name, this.selectable(name)]))
   }

@@ -145,8 +145,11 @@ function isOurs(key: string): boolean {
 }
 
 /** Without what is undefined or null: neither counts as given (Celery's `lpmerge`). */
+/** An empty queue name is none, as in Celery; an empty exchange is the default one. */
 function present(options: SendOptions): SendOptions {
   return Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined && value !== null),
+    Object.entries(options).filter(
+      ([name, value]) => value !== undefined && value !== null && !(name === 'queue' && value === ''),
+    ),
   ) as SendOptions
 }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { Celery } from '../worker/celery.js'
+import { CommandError, exitUsage } from './command-error.js'
 import { loadApp } from './load-app.js'
 import { createOutput, type Output } from './output.js'
 
@@ -107,6 +108,17 @@ export async function appOf(options: GlobalOptions, terminal: Terminal): Promise
   if (options.broker !== undefined) env.CELERY_BROKER_URL = options.broker
   if (options.resultBackend !== undefined) env.CELERY_RESULT_BACKEND = options.resultBackend
   const workdir = resolve(options.workdir ?? '.')
+  if (
+    options.app === undefined &&
+    options.config === undefined &&
+    !env.CELERY_BROKER_URL &&
+    !env.CELERY_RESULT_BACKEND
+  ) {
+    throw new CommandError(
+      'which app? Name its file with -A (celeriac -A app.ts ...), or a broker with -b',
+      exitUsage,
+    )
+  }
   const app =
     options.app === undefined
       ? new Celery('default', options.config === undefined ? {} : { config: options.config })

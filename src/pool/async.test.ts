@@ -154,3 +154,31 @@ describe('the hard time limit', () => {
     expect(clock.pending).toBe(0)
   })
 })
+
+describe('what runs', () => {
+  it('is counted while it runs and forgotten when it ends, however it ends', async () => {
+    const { clock, host, pool } = setUp()
+    let goOn: () => void = () => {}
+    host.define('waits', () => new Promise<void>((resolve) => (goOn = resolve)))
+    host.define('fails', () => {
+      throw new TypeError('no')
+    })
+    const first = pool.run(testRequest('waits'), { soft: undefined, hard: undefined })
+    const second = pool.run(testRequest('fails'), { soft: undefined, hard: undefined })
+    expect(pool.info()).toMatchObject({ running: 2 })
+    await second.outcome
+    await expect.poll(() => pool.info()['running']).toBe(1)
+    await clock.advance(0)
+    goOn()
+    await first.outcome
+    await expect.poll(() => pool.info()['running']).toBe(0)
+    const limited = pool.run(testRequest('waits'), { soft: undefined, hard: 1 })
+    await clock.advance(1000)
+    expect(await limited.outcome).toMatchObject({ kind: 'timed-out' })
+    const killed = pool.run(testRequest('waits'), { soft: undefined, hard: undefined })
+    await clock.advance(0)
+    killed.terminate('SIGKILL')
+    expect(await killed.outcome).toMatchObject({ kind: 'terminated' })
+    await expect.poll(() => pool.info()['running']).toBe(0)
+  })
+})

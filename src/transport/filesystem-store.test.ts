@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { watch } from 'node:fs'
 import {
   link,
   mkdir,
@@ -97,6 +98,12 @@ function peer(job: 'hold' | 'work' | 'publish', queue: string, count = 0, name: 
   const started = new Peer(folder, job, queue, String(count), name)
   peers.push(started)
   return started
+}
+
+/** A signal takes effect a little after it was sent: field 3 of `/proc/<pid>/stat`, where there is one. */
+async function isStopped({ pid }: ChildProcess): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') T')
+  return text.slice(text.lastIndexOf(')') + 2).startsWith('T')
 }
 
 const messageFiles = async (where = folder): Promise<string[]> =>
@@ -378,6 +385,88 @@ describe('FilesystemStore', () => {
     await collector.count(120)
     expect(collector.texts.toSorted()).toEqual(texts.toSorted())
     expect(await messageFiles()).toEqual([])
+  })
+
+  it('never shows a file before it is whole, nor under a name that kombu would take for a message', async () => {
+    const connection = await connect()
+    const text = 'x'.repeat(300_000)
+    const shown = new Set<string>()
+    const written: string[] = []
+    const scratch = new Set<string>()
+    const watchers = [
+      watch(folder, (event, name) => {
+        if (name === null || name === '.celeriac') return
+        shown.add(name)
+        // A file that is renamed to its place is never written to there.
+        if (event === 'change') written.push(name)
+      }),
+      watch(path.join(folder, '.celeriac', 'tmp'), (_event, name) => void scratch.add(name ?? '')),
+    ]
+    try {
+      let isDone = false
+      const publishing = (async () => {
+        for (let round = 0; round < 10; round += 1) {
+          await connection.publish(
+            toQueue(
+              'q',
+              Array.from({ length: 20 }, () => text),
+            ),
+          )
+        }
+      })().finally(() => (isDone = true))
+      const read = new Set<string>()
+      while (!isDone || read.size < 200) {
+        const names = (await readdir(folder)).filter((name) => name.includes('.q.msg') && !read.has(name))
+        for (const name of names) {
+          const { body } = JSON.parse(await readFile(path.join(folder, name), 'utf8')) as { body: string }
+          expect(Buffer.from(body, 'base64')).toHaveLength(text.length)
+          read.add(name)
+        }
+        if (isDone && names.length === 0) break
+      }
+      await publishing
+      expect(read.size).toBe(200)
+      await expect.poll(() => shown.size).toBeGreaterThanOrEqual(200)
+      expect([...shown].toSorted()).toEqual(await messageFiles())
+      expect(written).toEqual([])
+      expect(scratch.size).toBeGreaterThan(0)
+      expect([...scratch].filter((name) => name.includes('.msg'))).toEqual([])
+    } finally {
+      for (const watcher of watchers) watcher.close()
+    }
+  })
+
+  it('sweeps what a dead publisher had half written, and leaves what a stopped one goes on with', async () => {
+    const tmp = path.join(folder, '.celeriac', 'tmp')
+    const scratchOf = async ({ child }: Peer): Promise<string[]> =>
+      (await readdir(tmp)).filter((name) => name.startsWith(`${child.pid}-`))
+    const stoppedWhileWriting = async (name: string): Promise<Peer> => {
+      const publisher = peer('publish', 'q', 5000, name)
+      await publisher.until(() => publisher.lines.length > 1)
+      for (;;) {
+        publisher.child.kill('SIGSTOP')
+        await expect.poll(() => isStopped(publisher.child)).toBe(true)
+        if ((await scratchOf(publisher)).length > 0) return publisher
+        if (publisher.lines.includes('done')) throw new Error('it published all without being seen to write')
+        publisher.child.kill('SIGCONT')
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    const dead = await stoppedWhileWriting('dead')
+    const stopped = await stoppedWhileWriting('stopped')
+    const foreign = path.join(tmp, '1-1-0123456789ab-other.1')
+    await writeFile(foreign, '{')
+    const kept = await scratchOf(stopped)
+    await dead.kill()
+    expect(await scratchOf(dead)).not.toEqual([])
+    const connection = await connect()
+    await connection.consume(['other'], new Collector().options(0))
+    await expect.poll(() => scratchOf(dead), { timeout: 10_000 }).toEqual([])
+    expect(await scratchOf(stopped)).toEqual(kept)
+    stopped.child.kill('SIGCONT')
+    await stopped.until(() => stopped.lines.includes('done'))
+    expect(stopped.lines.filter((line) => line.startsWith('stopped-'))).toHaveLength(5000)
+    expect(await readdir(tmp)).toEqual([path.basename(foreign)])
   })
 
   it('finds messages among ten thousand others without looking at each again for each claim', async () => {

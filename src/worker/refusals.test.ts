@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
+import type { ResultMeta } from '../../protocol/result-meta.js'
 import { Trial, until } from './trial.test.setup.js'
 
 const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value))
@@ -84,16 +85,34 @@ describe('refusals', () => {
     })
   })
 
-  it('WRK-031 leaves a result alone that is there already', async () => {
+  it.each([
+    ['WRK-031', 'an invalid message', { body: json([[], {}]) }, /^Received invalid task message/],
+    ['WRK-032', 'an undecodable message', { body: Buffer.from('[[1, 2') }, /^Can't decode message body/],
+  ])('%s leaves what is known of a task alone when %s of its id comes', async (_row, _what, bad, logged) => {
     await using trial = new Trial()
+    const known: ResultMeta[] = ['SUCCESS', 'FAILURE', 'REVOKED', 'STARTED', 'RETRY', 'PROGRESS'].map(
+      (state) => ({
+        taskId: `known-${state}`,
+        state,
+        result: ['FAILURE', 'REVOKED', 'RETRY'].includes(state)
+          ? { type: 'ValueError', module: 'builtins', args: ['the first'], traceback: undefined }
+          : 'the first',
+        traceback: undefined,
+        children: [],
+        dateDone: undefined,
+      }),
+    )
+    for (const meta of known) await trial.app.backend.store(meta)
+    const before = await Promise.all(known.map(({ taskId }) => trial.meta(taskId)))
+    expect(before.map((meta) => meta?.state)).toEqual(known.map(({ state }) => state))
     trial.app.task('t.ok', () => 1)
-    const id = await trial.send('t.ok')
+    for (const { taskId } of known) await trial.publish({ ...bad, headers: { task: 't.ok', id: taskId } })
+    await trial.publish({ ...bad, headers: { task: 't.ok', id: 'new' } })
     const worker = await trial.started()
-    await until('it ran', async () => (await trial.state(id)) === 'SUCCESS')
-    await trial.publish({ body: json([[], {}]), headers: { task: 't.ok', id } })
-    await until('it is refused', () => trial.logged(/^Received invalid task message/).length === 1)
+    await until('all are refused', () => trial.logged(logged).length === known.length + 1)
     await worker.stop()
-    expect(await trial.state(id)).toBe('SUCCESS')
+    expect(await Promise.all(known.map(({ taskId }) => trial.meta(taskId)))).toEqual(before)
+    expect(await trial.state('new')).toBe('FAILURE')
   })
 
   it('WRK-031 survives a message without an id', async () => {

@@ -14,6 +14,7 @@ import {
   SizeLimitError,
   UnknownMessageError,
 } from '../../protocol/errors.js'
+import { decodeJson } from '../../protocol/json.js'
 import type { Host } from '../execution/host.js'
 import type { Logger } from '../logger.js'
 import type { Delivery, Unreadable } from '../transport/transport.js'
@@ -81,9 +82,20 @@ export class Refusals {
     else this.invalid(delivery, error)
   }
 
-  /** A message that is not even an envelope: the transport has kept its bytes. */
+  /**
+   * A message that is not even an envelope: the transport has kept its bytes. Where they still tell an id, the caller
+   * is told too (Rule 3); such a message ends a Python worker.
+   */
   setAside(report: Unreadable): void {
-    this.options.logger.error(
+    const { errands, endings, logger } = this.options
+    const id = idInBytes(report.bytes)
+    if (id !== undefined) {
+      const explain = async (): Promise<void> => {
+        if (await endings.isUnknown(id)) await endings.refused(id, pythonError(report.error))
+      }
+      errands.run('Telling the caller of an unreadable message', explain())
+    }
+    logger.error(
       { err: report.error, queue: report.queue, keptAt: report.keptAt },
       `A message in ${report.queue} is not one (${report.error.message}); its ${report.bytes.length} bytes are kept ` +
         `at ${report.keptAt}.`,
@@ -164,6 +176,17 @@ export function idOf(delivery: Delivery): string | undefined {
   const { headers } = delivery.envelope
   const id = Object.hasOwn(headers, 'id') ? headers['id'] : undefined
   return typeof id === 'string' && id !== '' ? id : undefined
+}
+
+/** The id in what may be a damaged envelope. */
+function idInBytes(bytes: Uint8Array): string | undefined {
+  try {
+    const { headers } = decodeJson(bytes) as { headers?: { id?: unknown } }
+    const id = headers?.id
+    return typeof id === 'string' && id !== '' ? id : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function pythonError(error: unknown): ReturnType<typeof remoteError> {

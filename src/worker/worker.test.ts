@@ -176,6 +176,12 @@ describe('Worker', () => {
     await until('it is revoked', async () => (await trial.state(id)) === 'REVOKED')
   })
 
+  it('WRK-045 says whose rate limit it cannot read, and does not start', async () => {
+    await using trial = new Trial()
+    trial.app.task('t.slow', { rateLimit: 'lots' }, () => 1)
+    await expect(trial.started()).rejects.toThrow(/Task t\.slow: The rate limit "lots"/)
+  })
+
   it('WRK-045 WRK-046 WRK-047 spaces starts by the rate limit, first come first served', async () => {
     await using trial = new Trial()
     const ran: [string, number][] = []

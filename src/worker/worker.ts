@@ -10,7 +10,7 @@
 import { availableParallelism, hostname as machineName } from 'node:os'
 import { type TaskQueue, topologyOf, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
-import { BrokerUnavailableError, ConfigError } from '../errors.js'
+import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
 import type { TaskOptions } from '../execution/host.js'
 import type { Logger } from '../logger.js'
 import { AsyncPool } from '../pool/async.js'
@@ -380,7 +380,12 @@ export class Worker {
     if (this.ignoresRateLimits) return
     for (const name of this.app.tasks.names()) {
       const rate = this.app.task(name)?.options.rateLimit
-      if (rate) this.throttle.setRate(name, rate)
+      try {
+        if (rate) this.throttle.setRate(name, rate)
+      } catch (error) {
+        if (!(error instanceof InvalidArgumentError)) throw error
+        throw new ConfigError(`Task ${name}: ${error.message}`, { cause: error })
+      }
     }
   }
 

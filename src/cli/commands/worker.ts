@@ -42,6 +42,10 @@ const refused: Readonly<Record<string, string>> = {
   '--max-memory-per-child <n>': 'the async pool has no child processes',
   '-E, --task-events': 'this version sends no events',
   '-B, --beat': 'this version has no beat',
+  '-s, --schedule <path>': 'this version has no beat',
+  '--scheduler <name>': 'this version has no beat',
+  '--heartbeat-interval <seconds>': 'this version sends no heartbeats',
+  '--disable-prefetch': 'it is a matter of Redis; use --prefetch-multiplier 1',
   '-S, --statedb <path>': 'this version keeps no revocations across restarts',
 }
 /** Flags of Celery's worker whose effect is the only one there is. */
