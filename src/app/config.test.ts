@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { ConfigError, UnknownSettingError } from '../errors.js'
 import {
   allSettings,
+  brokerOptions,
   brokerUrls,
   type ConfigSources,
   censored,
@@ -321,5 +322,15 @@ describe('files', () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+
+  it('CFG-030 CFG-043 opens a transport with broker_use_ssl as its ssl, under what the transport options say', () => {
+    const { settings } = loadConfig({ settings: { brokerUseSsl: { ssl_ca_certs: '/ca.pem' } } })
+    expect(brokerOptions(settings)).toEqual({ ssl: { ssl_ca_certs: '/ca.pem' } })
+    const own = loadConfig({
+      settings: { brokerUseSsl: true, brokerTransportOptions: { ssl: false, sep: '|' } },
+    })
+    expect(brokerOptions(own.settings)).toEqual({ ssl: false, sep: '|' })
+    expect(brokerOptions(loadConfig({}).settings)).toEqual({})
   })
 })

@@ -124,6 +124,14 @@ export function brokerUrls(
   return urls.length > 0 ? urls : ['amqp://']
 }
 
+/** What a broker's transport is opened with: `broker_transport_options`, and `broker_use_ssl` as kombu's `ssl`. */
+export function brokerOptions(
+  settings: Pick<Settings, 'brokerTransportOptions' | 'brokerUseSsl'>,
+): Readonly<Record<string, unknown>> {
+  const options = settings.brokerTransportOptions ?? {}
+  return settings.brokerUseSsl ? { ssl: settings.brokerUseSsl, ...options } : options
+}
+
 /** The settings that differ from their defaults, by Celery's names (`report`, `inspect conf`). */
 export function changedSettings(settings: Settings): Record<string, unknown> {
   const all = allSettings(settings)

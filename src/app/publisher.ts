@@ -24,6 +24,7 @@ import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
 import type { Address, Connection, Exchange, Outgoing } from '../transport/transport.js'
+import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
 import {
   type Destination,
@@ -97,7 +98,7 @@ export class Publisher {
     this.deps = deps
     const how: ConnectionsDeps = {
       ...deps,
-      transportOptions: settings.brokerTransportOptions,
+      transportOptions: brokerOptions(settings),
       connectTimeoutMs: settings.brokerConnectionTimeout * 1000,
       poolLimit: settings.brokerPoolLimit,
       failoverStrategy: settings.brokerFailoverStrategy,

@@ -1,4 +1,4 @@
-import { brokerUrls } from '../app/config.js'
+import { brokerOptions, brokerUrls } from '../app/config.js'
 import { redactUrl } from '../broker-url.js'
 import type { Logger } from '../logger.js'
 import type { Transport } from '../transport/transport.js'
@@ -15,7 +15,7 @@ export function brokersOf(
   return brokerUrls(conf, 'read').map((url) => {
     const transport = find(url)
     const options = {
-      transportOptions: conf.brokerTransportOptions ?? {},
+      transportOptions: brokerOptions(conf),
       timeoutMs: (conf.brokerConnectionTimeout ?? 4) * 1000,
       clock,
       logger,
