@@ -101,6 +101,12 @@ describe('compression', () => {
     expect(() => decompress(cut, alias, 1000)).toThrow(SizeLimitError)
   })
 
+  it('refuses a zstd frame by the size that it claims, before any memory is given to it', () => {
+    // A single segment of 2 ** 40 bytes, of which one block is there.
+    const claim = Buffer.from('28b52ffd' + 'e0' + '0000000000010000' + '02001000', 'hex')
+    expect(() => decompress(claim, 'zstd', LIMIT)).toThrow(SizeLimitError)
+  })
+
   it('stops a zstd bomb early that does not claim its size', () => {
     // 128 KiB of zeros per block, and no last block.
     const block = Buffer.from([0x02, 0x00, 0x10, 0x00])

@@ -445,7 +445,7 @@ describe('a task', () => {
     expect(await (await who.apply({ args: [2] })).get()).toEqual(['t.who', false, 2])
   })
 
-  it('TSK-005 TSK-006 TSK-008 TSK-022 has the defaults of Celery and of the settings', () => {
+  it('knows the defaults of Celery (TSK-005, TSK-006, TSK-022) and those of the settings (TSK-008)', () => {
     const app = makeApp({
       taskIgnoreResult: true,
       taskTrackStarted: true,
@@ -467,7 +467,23 @@ describe('a task', () => {
     expect(own.options).toMatchObject({ acksLate: false, maxRetries: null })
   })
 
-  it('TSK-007 TSK-009 TSK-010 TSK-011 TSK-012 TSK-014 TSK-015 TSK-016 TSK-017 TSK-018 TSK-019 TSK-023 TSK-028 fills every option', () => {
+  it('TSK-012 writes the body with its serializer, not with that of the settings', async () => {
+    const app = makeApp({ taskSerializer: 'yaml' })
+    await app.task('t.own', { serializer: 'json' }, () => 1).delay()
+    await app
+      .task('t.plain', { serializer: 'json' }, () => 1)
+      .applyAsync({ serializer: 'yaml', queue: 'yaml' })
+    const names = (await readdir(join(folder, 'broker'))).filter((name) => name.endsWith('.msg'))
+    const types = await Promise.all(
+      names.map(async (name) => {
+        const text = await readFile(join(folder, 'broker', name), 'utf8')
+        return [name.split('.')[1], JSON.parse(text)['content-type']]
+      }),
+    )
+    expect(Object.fromEntries(types)).toEqual({ celery: 'application/json', yaml: 'application/x-yaml' })
+  })
+
+  it('knows TSK-010 send_events and TSK-018 reject_on_worker_lost, and fills every option', () => {
     const app = makeApp({
       taskDefaultRateLimit: '9/m',
       taskStoreErrorsEvenIfIgnored: true,

@@ -43,7 +43,7 @@ describe('the settings table', () => {
     expect(oldNames('redis_client_name')).toEqual([])
   })
 
-  it('CFG-008 CFG-009 knows what Celery reads without declaring it', () => {
+  it('knows what Celery reads without declaring it: CFG-008 variables and CFG-009 settings', () => {
     expect(settingName('redis_backend_health_check_interval')).toBeDefined()
     expect(settingName('worker_pidfile')).toBeDefined()
     expect(environmentVariables.CELERY_WORKER_REVOKES_MAX.default).toBe(50000)

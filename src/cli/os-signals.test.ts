@@ -66,6 +66,21 @@ describe('signals of the operating system', () => {
     expect(soft.listener.exitCode()).toBe(1)
   })
 
+  it('WRK-072 WRK-073 nothing makes a shutdown warmer, nor its exit code better', () => {
+    const cold = listening()
+    cold.process.emit('SIGQUIT')
+    cold.process.emit('SIGINT')
+    expect(cold.asked).toEqual(['cold', 'cold'])
+    expect(cold.told).toEqual([{ sig: 'SIGQUIT', how: 'Cold', exitcode: 1 }])
+    cold.process.emit('SIGINT')
+    expect(cold.exits).toEqual([1])
+    const interrupted = listening()
+    interrupted.process.emit('SIGINT')
+    interrupted.process.emit('SIGTERM')
+    expect(interrupted.asked).toEqual(['warm', 'warm'])
+    expect(interrupted.listener.exitCode()).toBe(1)
+  })
+
   it('WRK-077 REMAP_SIGTERM makes SIGTERM cold', () => {
     const { process, asked, listener } = listening({ remapSigterm: 'SIGQUIT' })
     process.emit('SIGTERM')

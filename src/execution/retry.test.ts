@@ -101,7 +101,7 @@ describe('self.retry()', () => {
     expect(host.logged('info')).toEqual(["Task t[t-1] retry: Retry in 3s: TypeError('again')"])
   })
 
-  it('TSK-083 TSK-087 waits the default delay, and stores null when there is no error', async () => {
+  it('TSK-083 TSK-006 TSK-087 waits the default delay, and stores null when there is no error', async () => {
     const host = new TestHost()
     host.define('t', (self) => self.retry())
     expect(await execute(testRequest('t'), host)).toMatchObject({
@@ -112,6 +112,8 @@ describe('self.retry()', () => {
     expect(host.resent[0]?.change).toEqual({ retries: 1, countdown: 180 })
     expect(host.stored[0]?.result).toBeNull()
     expect(host.logged('info')).toEqual(['Task t[t-1] retry: Retry in 180s'])
+    host.define('t', (self) => self.retry(), { defaultRetryDelay: 7 })
+    expect(await execute(testRequest('t'), host)).toMatchObject({ kind: 'retried', when: 'in 7s' })
   })
 
   it('TSK-079 passes new arguments and call options on; an eta wins over the countdown', async () => {
@@ -129,7 +131,7 @@ describe('self.retry()', () => {
     })
   })
 
-  it('TSK-080 after the last attempt throws the error that was given and sends nothing', async () => {
+  it('TSK-080 TSK-005 after the last attempt throws the error that was given and sends nothing', async () => {
     const host = new TestHost()
     host.define('t', (self) => self.retry({ exc: new RangeError('last') }), { maxRetries: 1 })
     const outcome = await execute(testRequest('t', [], { message: { retries: 1 } }), host)

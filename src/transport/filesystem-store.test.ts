@@ -402,18 +402,18 @@ describe('FilesystemStore', () => {
       }),
       watch(path.join(folder, '.celeriac', 'tmp'), (_event, name) => void scratch.add(name ?? '')),
     ]
+    let isDone = false
+    const publishing = (async () => {
+      for (let round = 0; round < 10; round += 1) {
+        await connection.publish(
+          toQueue(
+            'q',
+            Array.from({ length: 20 }, () => text),
+          ),
+        )
+      }
+    })().finally(() => (isDone = true))
     try {
-      let isDone = false
-      const publishing = (async () => {
-        for (let round = 0; round < 10; round += 1) {
-          await connection.publish(
-            toQueue(
-              'q',
-              Array.from({ length: 20 }, () => text),
-            ),
-          )
-        }
-      })().finally(() => (isDone = true))
       const read = new Set<string>()
       while (!isDone || read.size < 200) {
         const names = (await readdir(folder)).filter((name) => name.includes('.q.msg') && !read.has(name))
@@ -433,6 +433,7 @@ describe('FilesystemStore', () => {
       expect([...scratch].filter((name) => name.includes('.msg'))).toEqual([])
     } finally {
       for (const watcher of watchers) watcher.close()
+      await publishing.catch(() => {})
     }
   })
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeControlReply, encodeControlRequest } from '../../protocol/control.js'
 import { ResultSet } from '../backend/result-set.js'
 import { BrokerUnavailableError, TaskRevokedError } from '../errors.js'
+import { FakeClock } from '../testing/fake-clock.js'
 import { openTransport } from '../transport/open.js'
 import type { Connection, Transport } from '../transport/transport.js'
 import { type ControlCommand, noReply, ok } from './commands/command.js'
@@ -34,6 +35,36 @@ async function shout(trial: Trial, body: string, headers: Record<string, unknown
     properties: {},
   }
   await broker.publish([{ envelope, to: { exchange: 'celery.pidbox', routingKey: '' } }])
+}
+
+/** Remote control with commands of the test's own, on a connection that notes the queues it deletes. */
+async function commanded(
+  trial: Trial,
+  commands: Readonly<Record<string, ControlCommand['run']>>,
+  how: { isRestart?: boolean; publish?: Connection['publish']; required?: readonly string[] } = {},
+): Promise<{ control: RemoteControl; deleted: string[] }> {
+  const deleted: string[] = []
+  const control = new RemoteControl({
+    app: trial.app,
+    worker: trial.worker(),
+    logger: trial.app.logger,
+    commands: new Map(
+      Object.entries(commands).map(([name, run]) => [name, { name, required: how.required ?? [], run }]),
+    ),
+  })
+  const connection = await trial.broker()
+  await control.attach(
+    {
+      ...forwarded(connection),
+      ...(how.publish === undefined ? {} : { publish: how.publish }),
+      deleteQueue: (queue) => {
+        deleted.push(queue)
+        return connection.deleteQueue(queue)
+      },
+    },
+    how.isRestart ?? false,
+  )
+  return { control, deleted }
 }
 
 describe('remote control of a worker', () => {
@@ -319,6 +350,110 @@ describe('remote control of a worker', () => {
     await detached
     await trial.app.control.broadcast('quick')
     expect(await trial.waiting(mailbox)).toBe(0)
+  })
+
+  it('stops listening at once when it is detached, and keeps its mailbox until what runs has ended, 2 s at most', async () => {
+    const clock = new FakeClock()
+    for (const endsInTime of [true, false]) {
+      await using trial = new Trial({ clock })
+      const slow = gate()
+      const begun: string[] = []
+      const { control, deleted } = await commanded(trial, {
+        slow: () => {
+          begun.push('slow')
+          return slow.opened
+        },
+        quick: () => void begun.push('quick'),
+      })
+      await shout(trial, '{"method": "slow"}')
+      await until('it runs', () => begun.length === 1)
+      let isDetached = false
+      const detached = control.detach().then(() => {
+        isDetached = true
+      })
+      await clock.advance(1999)
+      await shout(trial, '{"method": "quick"}')
+      await clock.advance(0)
+      expect([isDetached, deleted, begun]).toEqual([false, [], ['slow']])
+      if (endsInTime) slow.open()
+      else await clock.advance(1)
+      await detached
+      expect([deleted, begun]).toEqual([[mailbox], ['slow']])
+      slow.open()
+    }
+  })
+
+  it('forgets a command that has ended', async () => {
+    await using trial = new Trial()
+    let runs = 0
+    const count = (): void => {
+      runs += 1
+    }
+    const { control } = await commanded(trial, { count })
+    for (let sent = 0; sent < 10; sent += 1) await shout(trial, '{"method": "count"}')
+    await until('all have run', () => runs === 10)
+    await until('nothing is held of them', () => control['running'].size === 0)
+    await control.detach()
+  })
+
+  it('CTL-001 obeys after a reconnection what was sent meanwhile, and what was sent before its start not', async () => {
+    for (const isRestart of [true, false]) {
+      await using trial = new Trial()
+      const broker = await trial.broker()
+      await broker.declare({
+        exchanges: [{ name: 'celery.pidbox', type: 'fanout', durable: false }],
+        queues: [],
+        bindings: [{ from: 'celery.pidbox', to: { queue: mailbox }, routingKey: '' }],
+      })
+      await shout(trial, '{"method": "note", "arguments": {"of": "before"}}')
+      const noted: unknown[] = []
+      const note: ControlCommand['run'] = (_context, args) => void noted.push(args['of'])
+      const { control } = await commanded(trial, { note }, { isRestart })
+      await shout(trial, '{"method": "note", "arguments": {"of": "after"}}')
+      await until('the last is noted', () => noted.includes('after'))
+      expect(noted).toEqual(isRestart ? ['before', 'after'] : ['after'])
+      await control.detach()
+    }
+  })
+
+  it('gives a reply up that the broker does not take within 5 s, and says so', async () => {
+    const clock = new FakeClock()
+    await using trial = new Trial({ clock })
+    let isAsked = false
+    const publish: Connection['publish'] = (_messages, options) =>
+      new Promise((_resolve, reject) => {
+        isAsked = true
+        options?.signal?.addEventListener('abort', () => reject(options.signal?.reason))
+      })
+    const { control } = await commanded(trial, { hello: () => ok('hello') }, { publish })
+    await shout(
+      trial,
+      '{"method": "hello", "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": "x"}}',
+    )
+    await until('it replies', () => isAsked)
+    await clock.advance(4999)
+    expect(trial.logged(/could not be sent/)).toEqual([])
+    await clock.advance(1)
+    expect(trial.logged(/could not be sent/, 'warn')).toHaveLength(1)
+    await control.detach()
+  })
+
+  it('CTL-010 says what is missing as Python does, also of three, and logs a long command cut', async () => {
+    await using trial = new Trial()
+    const { control } = await commanded(trial, { picky: () => ok('never') }, { required: ['a', 'b', 'c'] })
+    const long = 'x'.repeat(10_000)
+    const [reply] = await trial.app.control.broadcast(
+      'picky',
+      { other: long },
+      { reply: true, limit: 1, timeout: 5 },
+    )
+    expect(reply?.['w@test']).toEqual({
+      error: `TypeError("picky() missing 3 required positional arguments: 'a', 'b', and 'c'")`,
+    })
+    const [line] = trial.logged(/^pidbox received method picky\(other='xxx/, 'debug')
+    expect(line?.text).toMatch(/x\.\.\.\) \[reply_to:/)
+    expect(line?.text.length).toBeLessThan(700)
+    await control.detach()
   })
 
   it('drops what was sent to its name before it was there: an old shutdown ends no new worker', async () => {
