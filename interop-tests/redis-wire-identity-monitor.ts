@@ -125,11 +125,14 @@ export class Normal {
   }
 
   /** The effects of commands but for those that `skips`, in their order. Throws for a command nobody thought of. */
-  effects(commands: readonly Command[], skips: (command: string, key: string) => boolean): Effect[] {
+  effects(
+    commands: readonly Command[],
+    skips: (command: string, key: string, rest: string) => boolean,
+  ): Effect[] {
     return commands.flatMap(({ words, atMs }) => {
       const [name = '', key = '', ...rest] = words
       // First: what is passed over must not number ids.
-      if (skips(name, key)) return []
+      if (skips(name, key, rest.join(' '))) return []
       const effect = (what: string, value?: unknown, of = key): Effect => ({
         key: this.text(of),
         what,
