@@ -40,12 +40,12 @@ const tasks = Number(values.tasks)
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(tasks) || tasks < 2) {
   throw new Error('--rounds and --tasks take whole numbers, at least 1 and 2')
 }
+const progress = (text: string): void => void process.stderr.write(`${text}\n`)
 const wants = (name: string): boolean => values.only === undefined || values.only === name
 const python = values['node-only'] ? undefined : findPython()
 const kinds: readonly Kind[] =
   python === undefined ? ['celeriac'] : ['celeriac', 'celery solo', 'celery prefork 2']
 const figures = new Figures()
-const progress = (text: string): void => void process.stderr.write(`${text}\n`)
 
 // Once unmeasured: the compiler of the engine needs to have seen the code.
 if (wants('memory')) await drainMemory({ count: 20_000, ignoreResult: false })

@@ -1,4 +1,4 @@
-/** A BullMQ worker; `BENCH_CONCURRENCY` at once, jobs removed when done, as its guide to production advises. */
+/** A BullMQ worker; `BENCH_CONCURRENCY` at once. Where results are ignored, jobs are removed when done. */
 import { peer, redisAddress } from './peer-modules.mjs'
 import { record } from './record.mjs'
 

@@ -11,11 +11,11 @@ const now = () => performance.timeOrigin + performance.now()
 const ways = {
   /** One after the other, each awaited. */
   async one() {
-    for (let number = 0; number < count; number += 1) await client.one(number)
+    for (let number = 1; number < count; number += 1) await client.one(number)
   },
   /** A thousand in flight: a new one as soon as one is answered. */
   async many() {
-    let next = 0
+    let next = 1
     const runner = async () => {
       while (next < count) await client.one(next++)
     }
@@ -23,16 +23,17 @@ const ways = {
   },
   /** A thousand in each call. */
   async bulk() {
-    for (let from = 0; from < count; from += 1000)
+    for (let from = 1; from < count; from += 1000)
       await client.bulk(numbers(from, Math.min(count, from + 1000)))
   },
 }
 
 async function publish() {
   // The first is not measured: it connects.
+  await client.one(0)
   const began = performance.now()
   await ways[how]()
-  return { rate: count / ((performance.now() - began) / 1000), sent: count }
+  return { rate: (count - 1) / ((performance.now() - began) / 1000), sent: count }
 }
 
 /** 100 a second; when each was sent, and how long its result took. */

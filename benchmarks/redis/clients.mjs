@@ -35,7 +35,9 @@ async function celeriacClient() {
 async function bullmqClient() {
   const { Queue, QueueEvents } = peer('bullmq')
   const connection = redisAddress()
-  const queue = new Queue('bench', { connection, defaultJobOptions: { removeOnComplete: true } })
+  // A finished job is where BullMQ keeps its result.
+  const isIgnored = process.env.BENCH_IGNORE === '1'
+  const queue = new Queue('bench', { connection, defaultJobOptions: { removeOnComplete: isIgnored } })
   await queue.waitUntilReady()
   let events
   return {

@@ -74,20 +74,25 @@ export class RedisRounds {
     kind: 'celeriac' | 'bullmq' | 'celery-node' | 'ioredis' | 'celery',
     count: number,
   ): Promise<void> {
-    for (const how of kind === 'celery' ? ['one'] : ['one', 'many', 'bulk']) {
+    const hows = kind === 'celery' ? ['one', 'wanted'] : ['one', 'many', 'bulk']
+    for (const how of kind === 'celeriac' ? [...hows, 'wanted'] : hows) {
       if (kind === 'celery-node' && how === 'bulk') continue
-      await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
+      await this.#round({ ignoreResult: how !== 'wanted', lateAck: false }, async (round) => {
         const message = kind === 'ioredis' ? await this.#oneMessage(round) : ''
-        const size = how === 'one' ? Math.ceil(count / 4) : count
+        const size = how === 'one' || how === 'wanted' ? Math.ceil(count / 4) : count
         const told =
           kind === 'celery'
             ? await runPython<{ rate: number; sent: number }>(round, [
                 'publish',
                 String(Math.ceil(count / 10)),
               ])
-            : await runClient<{ rate: number; sent: number }>(round, [kind, how, String(size)], {
-                BENCH_MESSAGE: message,
-              })
+            : await runClient<{ rate: number; sent: number }>(
+                round,
+                [kind, how === 'wanted' ? 'one' : how, String(size)],
+                {
+                  BENCH_MESSAGE: message,
+                },
+              )
         const redis = this.#server.client()
         const waiting = await redis.llen(kind === 'bullmq' ? 'bull:bench:wait' : 'celery')
         redis.disconnect()
@@ -95,6 +100,7 @@ export class RedisRounds {
           throw new Error(`${waiting} messages wait after ${told.sent} publishes of ${kind}`)
         const names: Record<string, string> = {
           one: 'one at a time',
+          wanted: 'one at a time, result wanted',
           many: '1,000 at once',
           bulk: 'bulk of 1,000',
         }

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Redis } from 'ioredis'
@@ -292,7 +292,10 @@ export class Trial {
       this.admin ??= this.broker.server.client()
       return this.admin.llen(queue)
     }
-    const names = readdirSync(join(this.folder, 'broker'))
+    const folder = join(this.folder, 'broker')
+    // Nothing was published yet.
+    if (!existsSync(folder)) return 0
+    const names = readdirSync(folder)
     return names.filter((name) => name.endsWith('.msg')).length
   }
 

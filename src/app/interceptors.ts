@@ -92,6 +92,7 @@ export class Interceptors {
 
   /** Runs through every wrap. */
   execute(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
+    if (this.executors.length === 0) return run()
     return this.executors.reduceRight<() => Promise<Outcome>>(
       (next, wrap) => async () => wrap(request, next),
       run,

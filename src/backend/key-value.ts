@@ -107,12 +107,16 @@ export class KeyValueBackend implements ResultBackend {
     const key = this.#taskKey(meta.taskId)
     const result = hasTuple(meta.result) ? meta.result.asTuple() : meta.result
     const bytes = encodeResultMeta({ ...meta, result }, this.#encoding)
+    const store = this.#store
+    const isSuccess = (stored: Uint8Array | undefined) => this.#isSuccess(key, meta.taskId, stored)
+    const write = async (): Promise<void> => {
+      if (!(await isSuccess(await store.get(key)))) await store.set(key, bytes)
+    }
     await this.#inOrder(key, () =>
-      this.#attempt(`storing ${meta.state} of task ${meta.taskId}`, async () => {
-        const isSuccess = (stored: Uint8Array | undefined) => this.#isSuccess(key, meta.taskId, stored)
-        if (this.#store.put !== undefined) await this.#store.put(key, bytes, isSuccess)
-        else if (!(await isSuccess(await this.#store.get(key)))) await this.#store.set(key, bytes)
-      }),
+      this.#attempt(
+        `storing ${meta.state} of task ${meta.taskId}`,
+        () => store.put?.(key, bytes, isSuccess) ?? write(),
+      ),
     )
     this.#waits.hint(meta.taskId)
   }
@@ -267,7 +271,7 @@ export class KeyValueBackend implements ResultBackend {
   /** Runs the writes of one key one after another; a failed one does not stop the next. */
   async #inOrder(key: string, write: () => Promise<void>): Promise<void> {
     const before = this.#writes.get(key)
-    const mine = (before ?? Promise.resolve()).then(write)
+    const mine = before === undefined ? write() : before.then(write)
     const settled = mine.catch(() => {})
     this.#writes.set(key, settled)
     try {

@@ -18,7 +18,8 @@ export type Ending =
  */
 export async function runBody(run: Run): Promise<Ending> {
   try {
-    await run.task.handlers.beforeStart?.(run.self, run.id, run.args, run.kwargs)
+    const { beforeStart } = run.task.handlers
+    if (beforeStart !== undefined) await beforeStart(run.self, run.id, run.args, run.kwargs)
     const value = await bodyWithAutoretry(run)
     return { kind: 'returned', value }
   } catch (thrown) {
@@ -32,7 +33,7 @@ async function bodyWithAutoretry(run: Run): Promise<unknown> {
     if (argsError !== undefined) throw new TypeError(argsError)
     const value = await run.task.run(run.self, run.args, run.kwargs)
     // A retry() whose promise was forgotten is still under way: it ends the run, as Python's would have.
-    await run.state.pendingRetry
+    if (run.state.pendingRetry !== undefined) await run.state.pendingRetry
     return value
   } catch (thrown) {
     const error = becauseOfLimit(await settle(thrown), run.signal)

@@ -50,13 +50,13 @@ export interface Traced {
 }
 
 /** Like `execute`, without interceptors. With `propagate`, what the body throws is thrown (surface TST-004). */
-export async function trace(
+export function trace(
   request: TaskRequest,
   host: Host,
   options: RunOptions & { readonly propagate?: boolean } = {},
 ): Promise<Traced> {
   const task = host.task(request.message.task)
-  if (task === undefined) return unregistered(request, host)
+  if (task === undefined) return Promise.resolve(unregistered(request, host))
   const run = new Run(task, host, request, options)
   return runInContext(run.self, () => traceRun(run, options.propagate ?? false))
 }
@@ -64,18 +64,20 @@ export async function trace(
 async function traceRun(run: Run, propagate: boolean): Promise<Traced> {
   let ended: Traced | undefined
   try {
-    const earlier = await findEarlierSuccess(run)
+    // Most runs have nothing to do in most steps, and each await costs: it is left out where nothing is awaited.
+    const earlier = run.request.deliveryInfo.redelivered ? await findEarlierSuccess(run) : undefined
     if (earlier !== undefined) return { outcome: earlier, state: undefined, retval: undefined }
     try {
-      await announceStart(run)
-      await storeStarted(run)
+      run.gate.check()
+      if (run.host.signals.taskPrerun.hasReceivers) await announceStart(run)
+      if (run.task.options.trackStarted) await storeStarted(run)
       const ending = await runBody(run)
       if (propagate && (ending.kind === 'failed' || ending.kind === 'retried')) throw new Propagated(ending)
       ended = { state: stateOf(ending), retval: retvalOf(ending), outcome: { kind: 'ignored' } }
       ended = await finish(run, ending)
-      await afterReturn(run, ended)
+      if (run.task.handlers.afterReturn !== undefined || run.gate.isClosed) await afterReturn(run, ended)
     } finally {
-      await announceEnd(run, ended)
+      if (run.host.signals.taskPostrun.hasReceivers) await announceEnd(run, ended)
     }
     return ended
   } catch (error) {
@@ -90,10 +92,7 @@ async function traceRun(run: Run, propagate: boolean): Promise<Traced> {
 // ---- before the body ----
 
 async function announceStart(run: Run): Promise<void> {
-  run.gate.check()
-  const { taskPrerun } = run.host.signals
-  if (!taskPrerun.hasReceivers) return
-  await taskPrerun.send(run.task, {
+  await run.host.signals.taskPrerun.send(run.task, {
     taskId: run.id,
     task: run.task,
     args: run.args,
@@ -109,7 +108,7 @@ async function storeStarted(run: Run): Promise<void> {
 
 // ---- after the body ----
 
-async function finish(run: Run, ending: Ending): Promise<Traced> {
+function finish(run: Run, ending: Ending): Traced | Promise<Traced> {
   run.gate.check()
   switch (ending.kind) {
     case 'returned':
@@ -129,8 +128,11 @@ async function finish(run: Run, ending: Ending): Promise<Traced> {
 
 async function succeed(run: Run, value: unknown): Promise<Traced> {
   try {
-    await sendFollowUps(run, value)
-    await storeSuccess(run, value)
+    const { callbacks, chain, chord } = run.request.body
+    if (callbacks.length > 0 || chain.length > 0) await sendFollowUps(run, value)
+    else run.state.told.chain = true
+    if (chord !== undefined) await storeSuccess(run, value)
+    else if (run.storesResult) await run.store(run.record('SUCCESS', value))
   } catch (error) {
     if (error instanceof EncodeError) return fail(run, error)
     throw error
@@ -138,7 +140,8 @@ async function succeed(run: Run, value: unknown): Promise<Traced> {
   const resultRepr = saferepr(value, { maxlen: run.task.options.resultReprMaxsize })
   const { seconds } = run
   run.successes?.add(run.id)
-  await run.task.handlers.onSuccess?.(run.self, value, run.id, run.args, run.kwargs)
+  const { onSuccess } = run.task.handlers
+  if (onSuccess !== undefined) await onSuccess(run.self, value, run.id, run.args, run.kwargs)
   run.gate.check()
   const { taskSuccess } = run.host.signals
   if (taskSuccess.hasReceivers) await taskSuccess.send(run.task, { result: value })

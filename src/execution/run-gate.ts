@@ -18,7 +18,8 @@ export class RunAbandoned extends TaskVerdict {
 /** One run's gate; open until `close`. */
 export class RunGate {
   private closedBecause: string | undefined
-  private readonly pending = new Set<Promise<unknown>>()
+  private underWay = 0
+  private readonly waiting: (() => void)[] = []
 
   get isClosed(): boolean {
     return this.closedBecause !== undefined
@@ -40,29 +41,26 @@ export class RunGate {
   /** Does `act` unless the gate is closed; throws `RunAbandoned` then, also when it closed while `act` was under way. */
   async effect<T>(act: () => T | Promise<T>): Promise<T> {
     this.check()
-    const acting = Promise.resolve().then(act)
-    const settled = acting.then(
-      () => undefined,
-      () => undefined,
-    )
-    this.pending.add(settled)
+    this.underWay += 1
     try {
-      const value = await acting
+      const value = await act()
       this.check()
       return value
     } finally {
-      this.pending.delete(settled)
+      this.underWay -= 1
+      if (this.underWay === 0) for (const wake of this.waiting.splice(0)) wake()
     }
   }
 
   /** Resolves when no effect is under way, or after `boundMs`. */
   async idle(clock: Clock, boundMs: number): Promise<void> {
-    if (this.pending.size === 0) return
-    let cancel: () => void = () => {}
-    const bound = new Promise<void>((resolve) => {
-      cancel = clock.after(boundMs, resolve)
+    if (this.underWay === 0) return
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(boundMs, resolve)
+      this.waiting.push(() => {
+        cancel()
+        resolve()
+      })
     })
-    await Promise.race([Promise.all(this.pending), bound])
-    cancel()
   }
 }

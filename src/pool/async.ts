@@ -74,9 +74,9 @@ export class AsyncPool implements Pool {
       pid: this.pid,
       successes: this.successes,
       onLeak: (body) => this.leak(body),
+      onEnd: (ended) => this.running.delete(ended),
     })
     this.running.add(execution)
-    void execution.outcome.then(() => this.running.delete(execution))
     return execution
   }
 
@@ -120,6 +120,8 @@ interface AsyncExecutionParts {
   readonly successes: SuccessSet
   /** Called with the body that goes on after its run was given up. */
   onLeak(body: Promise<unknown>): void
+  /** Called when the outcome is known. */
+  onEnd(execution: AsyncExecution): void
 }
 
 class AsyncExecution implements Execution {
@@ -140,7 +142,10 @@ class AsyncExecution implements Execution {
     this.outcome = new Promise((done) => {
       resolve = done
     })
-    this.settle = resolve
+    this.settle = (outcome) => {
+      parts.onEnd(this)
+      resolve(outcome)
+    }
     this.cancelLimits = watchLimits(parts.host.clock, parts.limits, {
       onSoft: (seconds) => this.reachSoftLimit(seconds),
       onHard: (seconds) => void this.reachHardLimit(seconds),

@@ -54,6 +54,8 @@ export interface RedisStoreParts {
 
 /** Most messages in one call of a script: Lua's stack is bounded. */
 const largestBatch = 1000
+/** Most characters in one push, unless a single message has more: the server takes commands of 1 GB, and blocks meanwhile. */
+const longestPush = 1_000_000
 
 /** One connection's view of the queues of a Redis database. */
 export class RedisStore implements QueueStore {
@@ -69,6 +71,8 @@ export class RedisStore implements QueueStore {
   readonly #id: string
   /** Queues that this connection said it waits for. */
   readonly #awaited = new Set<string>()
+  /** Pushes of this turn that have not gone out yet, by list. */
+  readonly #outgoing = new Map<string, { readonly texts: string[]; readonly sent: Promise<unknown> }>()
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
   /** The members that this connection added to binding sets, by queue. */
@@ -112,23 +116,15 @@ export class RedisStore implements QueueStore {
   }
 
   async push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
-    const lists = new Map<string, string[]>()
-    for (const { queue, exchange, routingKey, envelope } of messages) {
+    const texts = messages.map(({ queue, exchange, routingKey, envelope }) => {
       const list = stepKey(this.#options, queue, stepOf(this.#options, envelope.properties.priority))
       // Each copy has a tag of its own: two holders of one tag would share an entry of `unacked`.
-      const text = this.#encoded(envelope, exchange, routingKey, this.#parts.newId())
-      const known = lists.get(list)
-      if (known === undefined) lists.set(list, [text])
-      else known.push(text)
-    }
+      return [list, this.#encoded(envelope, exchange, routingKey, this.#parts.newId())] as const
+    })
     signal?.throwIfAborted()
-    const commands: RedisCommand[] = []
-    for (const [list, texts] of lists) {
-      for (let at = 0; at < texts.length; at += largestBatch) {
-        commands.push(['LPUSH', list, ...texts.slice(at, at + largestBatch)])
-      }
-    }
-    await this.#client.batch(commands)
+    // What many callers push in one turn of the event loop shares a command.
+    const sent = texts.map(([list, text]) => this.#pushSoon(list, text))
+    await (sent.length === 1 ? sent[0] : Promise.all(new Set(sent)))
   }
 
   async claim(queues: readonly string[], max: number, signal: AbortSignal): Promise<readonly Claimed[]> {
@@ -387,6 +383,23 @@ export class RedisStore implements QueueStore {
     this.#arrivals.putBack(again, how === 'return' ? 'front' : 'behind')
   }
 
+  /** Sends at the end of this turn; what waits for one list goes in order, and fails on its own. */
+  #pushSoon(list: string, text: string): Promise<unknown> {
+    const known = this.#outgoing.get(list)
+    if (known !== undefined) {
+      known.texts.push(text)
+      return known.sent
+    }
+    const texts = [text]
+    const turn = new Promise<void>((resolve) => process.nextTick(resolve))
+    const sent = turn.then(() => {
+      this.#outgoing.delete(list)
+      return this.#client.batch(pushes(list, texts))
+    })
+    this.#outgoing.set(list, { texts, sent })
+    return sent
+  }
+
   async #empty(queue: string): Promise<number> {
     const keys = stepKeys(this.#options, queue)
     const replies = await this.#client.batch([
@@ -453,4 +466,22 @@ function reasonFor(bytes: Buffer): Error {
 
 function sum(sizes: readonly unknown[]): number {
   return sizes.reduce<number>((total, size) => total + Number(size), 0)
+}
+
+function pushes(list: string, texts: readonly string[]): readonly RedisCommand[] {
+  const commands: RedisCommand[] = []
+  let part: string[] = []
+  let length = 0
+  const end = (): void => {
+    if (part.length > 0) commands.push(['LPUSH', list, ...part])
+    part = []
+    length = 0
+  }
+  for (const text of texts) {
+    if (part.length === largestBatch || length + text.length > longestPush) end()
+    part.push(text)
+    length += text.length
+  }
+  end()
+  return commands
 }

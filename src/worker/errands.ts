@@ -16,13 +16,16 @@ export class Errands {
   }
 
   /** Owns `errand`; a rejection is logged with `what` and never thrown. */
-  run(what: string, errand: Promise<unknown>): void {
-    const owned: Promise<void> = errand
-      .then(
-        () => undefined,
-        (error: unknown) => this.logger.error({ err: error }, `${what} failed.`),
-      )
-      .finally(() => this.running.delete(owned))
+  run(what: string | (() => string), errand: Promise<unknown>): void {
+    const owned: Promise<void> = errand.then(
+      () => {
+        this.running.delete(owned)
+      },
+      (error: unknown) => {
+        this.running.delete(owned)
+        this.logger.error({ err: error }, `${typeof what === 'string' ? what : what()} failed.`)
+      },
+    )
     this.running.add(owned)
   }
 

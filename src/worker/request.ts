@@ -72,7 +72,7 @@ export class Request implements Candidate {
   /** Its connection is gone: the broker delivers the message again, unless it was acknowledged before. */
   private isLost = false
   /** What runs on its behalf besides the task itself: acknowledgements, stored cancellations. */
-  private closing: Promise<unknown> = Promise.resolve()
+  private closing: Promise<unknown> | undefined
 
   /** Throws `InvalidTaskError` when eta or expires cannot be read. */
   constructor(arrival: Arrival, desk: Desk) {
@@ -225,10 +225,11 @@ export class Request implements Candidate {
     if (outcome.kind === 'terminated' && !this.isRevoked) this.cancel('shutdown')
     if (this.cancellation !== undefined) {
       this.move(this.told ? 'return' : 'finish')
-      return this.closing.then(() => undefined)
+      await this.closing
+      return
     }
     this.move('finish')
-    await this.recordEnding(outcome)
+    if (outcome.kind !== 'succeeded') await this.recordEnding(outcome)
     // An early-acked request is settled at its start; this settles one that ended before its pool said that it began.
     const how = this.runnable.options.acksLate ? settlementFor(outcome, this.runnable.options) : 'ack'
     if (outcome.kind === 'rejected' && outcome.requeue && how === 'ack') this.logLostReject()
@@ -327,14 +328,20 @@ export class Request implements Candidate {
 
   private keep(work: Promise<unknown>): void {
     const before = this.closing
-    this.closing = before.then(() => work)
+    this.closing = before === undefined ? work : before.then(() => work)
   }
 
   /** The request leaves the ledger when all that ends it has ended: only then may a session close. */
   private close(ending: Promise<void>): void {
-    this.desk.errands.run(
-      `The end of task ${this.name}[${this.id}]`,
-      ending.then(() => this.closing).finally(() => this.desk.onSettled(this)),
-    )
+    this.desk.errands.run(() => `The end of task ${this.name}[${this.id}]`, this.whenEnded(ending))
+  }
+
+  private async whenEnded(ending: Promise<void>): Promise<void> {
+    try {
+      await ending
+      if (this.closing !== undefined) await this.closing
+    } finally {
+      this.desk.onSettled(this)
+    }
   }
 }
