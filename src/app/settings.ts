@@ -729,8 +729,16 @@ export const environmentVariables = {
   CELERY_WORKER_REVOKE_EXPIRES: { default: 10800, help: 'Seconds that it remembers them.' },
   CELERY_WORKER_SUCCESSFUL_MAX: { default: 1000, help: 'Ids of succeeded tasks that a worker remembers.' },
   CELERY_WORKER_SUCCESSFUL_EXPIRES: { default: 10800, help: 'Seconds that it remembers them.' },
-  AUTOSCALE_KEEPALIVE: { default: 30, help: 'Seconds between two decisions of the autoscaler.' },
-  C_FORCE_ROOT: { default: null, help: 'Run as root although pickle is accepted.' },
+  AUTOSCALE_KEEPALIVE: {
+    default: 30,
+    help: 'Seconds between two decisions of the autoscaler.',
+    python: 'speaks of the autoscaler of process pools',
+  },
+  C_FORCE_ROOT: {
+    default: null,
+    help: 'Run as root although pickle is accepted.',
+    python: 'guards a pickle that runs code, which ours does not',
+  },
   REMAP_SIGTERM: { default: null, help: 'Signal as which SIGTERM is taken: SIGQUIT.' },
   CELERY_CUSTOM_WORKER_POOL: {
     default: null,
@@ -740,7 +748,7 @@ export const environmentVariables = {
   FORKED_BY_MULTIPROCESSING: { default: null, help: 'Set by billiard.', python: 'speaks of fork' },
   CELERY_RDBSIG: { default: null, help: 'Debugger on a signal.', python: 'starts the Python debugger' },
   PICKLE_PROTOCOL: { default: null, help: 'Version of pickle to write.', python: 'speaks of pickle' },
-  C_FAKEFORK: { default: null, help: 'Detach without fork.' },
+  C_FAKEFORK: { default: null, help: 'Detach without fork.', python: 'speaks of fork' },
   CELERY_BENCH: { default: null, help: 'Measure the worker.', python: 'measures the Python worker' },
   C_BENCH: { default: null, help: 'Measure the worker.', python: 'measures the Python worker' },
 } as const satisfies Readonly<Record<string, EnvironmentVariable>>

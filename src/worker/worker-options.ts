@@ -23,6 +23,8 @@ export interface WorkerOptions {
   readonly softTimeLimit?: number
   /** Ignores every rate limit; default `workerDisableRateLimits` (WRK-048). */
   readonly disableRateLimits?: boolean
+  /** How much the worker remembers; the command line reads Celery's variables of the environment for it. */
+  readonly memory?: WorkerMemory
   /** Parts of your own, started last in this order and stopped first in the reverse. */
   readonly services?: readonly Service[]
   /** Where tasks run; default this event loop. */
@@ -31,6 +33,18 @@ export interface WorkerOptions {
   readonly logger?: Logger
   /** Finds the transport of a broker URL; default the app's way. */
   readonly openTransport?: (url: string) => Transport
+}
+
+/** What a worker remembers (surface CFG-008). */
+export interface WorkerMemory {
+  /** Revoked ids, default 50000 (`CELERY_WORKER_REVOKES_MAX`). */
+  readonly revokesMax?: number
+  /** Seconds that it remembers them, default 10800 (`CELERY_WORKER_REVOKE_EXPIRES`). */
+  readonly revokeExpires?: number
+  /** Ids of tasks that succeeded, default 1000 (`CELERY_WORKER_SUCCESSFUL_MAX`). */
+  readonly successfulMax?: number
+  /** Seconds that it remembers them, default 10800 (`CELERY_WORKER_SUCCESSFUL_EXPIRES`). */
+  readonly successfulExpires?: number
 }
 
 /** How to stop. */

@@ -12,6 +12,7 @@ import { type TaskQueue, topologyOf, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
 import type { TaskOptions } from '../execution/host.js'
+import { SuccessSet } from '../execution/success-set.js'
 import type { Logger } from '../logger.js'
 import { AsyncPool } from '../pool/async.js'
 import type { Pool } from '../pool/pool.js'
@@ -97,8 +98,20 @@ export class Worker {
     this.errands = new Errands(this.logger)
     this.ledger = new Ledger(clock)
     this.timer = new Timer(clock)
-    this.revocations = new Revocations(clock)
-    this.pool = options.pool ?? new AsyncPool(app, { size: this.concurrency })
+    const { memory = {} } = options
+    this.revocations = new Revocations(clock, {
+      ...(memory.revokesMax === undefined ? {} : { maxCount: memory.revokesMax }),
+      ...(memory.revokeExpires === undefined ? {} : { expiresMs: memory.revokeExpires * 1000 }),
+    })
+    this.pool =
+      options.pool ??
+      new AsyncPool(app, {
+        size: this.concurrency,
+        successes: new SuccessSet(clock, {
+          ...(memory.successfulMax === undefined ? {} : { maxSize: memory.successfulMax }),
+          ...(memory.successfulExpires === undefined ? {} : { lifetimeSeconds: memory.successfulExpires }),
+        }),
+      })
     this.rules = {
       knows: (task) => app.task(task) !== undefined,
       isRevoked: (candidate) => this.revocations.covers(candidate),

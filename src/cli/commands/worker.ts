@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { fromCmdline } from '../../app/config.js'
+import type { WorkerMemory } from '../../worker/worker-options.js'
 import { bannerText } from '../banner.js'
 import { CommandError, exitUsage } from '../command-error.js'
 import { appOf, envOption, globalOptions, outputOf, type Terminal } from '../global-options.js'
@@ -179,6 +180,7 @@ async function runWorker(
     ...(flags.timeLimit === undefined ? {} : { timeLimit: flags.timeLimit }),
     ...(flags.softTimeLimit === undefined ? {} : { softTimeLimit: flags.softTimeLimit }),
     ...(flags.purge === undefined ? {} : { purge: flags.purge }),
+    memory: memoryOf(terminal.env),
     logger,
   })
   const freePidFile = flags.pidfile === undefined ? () => {} : takePid(flags.pidfile)
@@ -215,6 +217,24 @@ async function runWorker(
     await app.close()
     freePidFile()
   }
+}
+
+/** Celery's variables for what a worker remembers (surface CFG-008). Throws `CommandError` for what is no number. */
+export function memoryOf(env: NodeJS.ProcessEnv): WorkerMemory {
+  const read = (name: string): number | undefined => {
+    const text = env[name]
+    if (text === undefined || text === '') return undefined
+    const value = Number(text)
+    if (Number.isFinite(value) && value >= 0) return value
+    throw new CommandError(`${name} must be a number, not ${JSON.stringify(text)}`, exitUsage)
+  }
+  const memory = {
+    revokesMax: read('CELERY_WORKER_REVOKES_MAX'),
+    revokeExpires: read('CELERY_WORKER_REVOKE_EXPIRES'),
+    successfulMax: read('CELERY_WORKER_SUCCESSFUL_MAX'),
+    successfulExpires: read('CELERY_WORKER_SUCCESSFUL_EXPIRES'),
+  }
+  return Object.fromEntries(Object.entries(memory).filter(([, value]) => value !== undefined))
 }
 
 function takePid(path: string): () => void {
