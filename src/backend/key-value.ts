@@ -271,7 +271,7 @@ export class KeyValueBackend implements ResultBackend {
   /** Runs the writes of one key one after another; a failed one does not stop the next. */
   async #inOrder(key: string, write: () => Promise<void>): Promise<void> {
     const before = this.#writes.get(key)
-    const mine = before === undefined ? write() : before.then(write)
+    const mine = (before ?? Promise.resolve()).then(write)
     const settled = mine.catch(() => {})
     this.#writes.set(key, settled)
     try {
