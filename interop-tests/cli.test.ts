@@ -484,9 +484,9 @@ describe('the command line', () => {
 
   it('says plainly that a broker, a pool or a flag is not there', async () => {
     project()
-    const broker = await run(['-A', app, '-b', 'redis://:hunter2@localhost', 'call', 'shop.add'])
+    const broker = await run(['-A', app, '-b', 'sqs://key:hunter2@localhost', 'call', 'shop.add'])
     expect(broker.code).toBe(2)
-    expect(broker.stderr).toContain('redis')
+    expect(broker.stderr).toContain('sqs')
     expect(broker.stderr).not.toContain('hunter2')
     const pool = await run(['-A', app, 'worker', '-P', 'prefork'])
     expect(pool).toMatchObject({ code: 2, stderr: expect.stringContaining('no pool "prefork"') })

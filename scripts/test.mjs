@@ -1,7 +1,8 @@
 /**
  * `npm test`: everything, set-up included, and what CI runs.
  *
- *   npm test                    lint, types, build, unit and interop suites, then the suites on Node 22 and 24
+ *   npm test                    lint, types, build, unit and interop suites, then the unit suite, the command line and
+ *                               both directions with Celery on Node 22 and 24
  *   npm test -- --this-node     the same without the other versions of Node
  *   npm test -- path/to/file    only the tests that vitest selects by that word
  *
@@ -13,6 +14,10 @@ import { delimiter, dirname, join } from 'node:path'
 import { ensureInstalled, root, run } from './ensure-installed.mjs'
 
 const otherNodes = ['22', '24']
+/** What of the interop suite the other versions of Node run: the command line and both directions with real Celery. */
+const otherNodesInterop = ['cli.test', 'tour.test', 'python-to-node.test', 'node-to-python.test'].map(
+  (file) => `interop-tests/${file}`,
+)
 const args = process.argv.slice(2)
 const filters = args.filter((arg) => !arg.startsWith('--'))
 const onlyThisNode = args.includes('--this-node') || filters.length > 0
@@ -42,7 +47,7 @@ function command(file, commandArgs) {
 }
 
 /** A vitest project on some Node; counts come from its JSON report. */
-function suite(project, node = process.execPath) {
+function suite(project, node = process.execPath, only = filters) {
   const report = join(cache, `report-${project}.json`)
   rmSync(report, { force: true })
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
@@ -55,7 +60,7 @@ function suite(project, node = process.execPath) {
     `--outputFile.json=${report}`,
   ]
   const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }
-  const result = spawnSync(node, [vitest, ...options, ...filters], { cwd: root, stdio: 'inherit', env })
+  const result = spawnSync(node, [vitest, ...options, ...only], { cwd: root, stdio: 'inherit', env })
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }
   const {
     numPassedTests,
@@ -117,7 +122,7 @@ if (!onlyThisNode) {
     const node = otherNode(major)
     const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim()
     step(`unit suite, Node ${version}`, () => suite('unit', node))
-    step(`interop suite, Node ${version}`, () => suite('interop', node))
+    step(`interop suite (both directions), Node ${version}`, () => suite('interop', node, otherNodesInterop))
   }
 }
 
