@@ -4,11 +4,11 @@ import { filesystemOptions } from './filesystem-options.js'
 
 describe('filesystemOptions', () => {
   it('TST-022 has the folders of kombu when the URL names none', () => {
-    expect(filesystemOptions('filesystem://', {}, '/work')).toMatchObject({
-      dataIn: '/work/data_in',
-      dataOut: '/work/data_out',
-      control: '/work/control',
-      processed: '/work/processed',
+    expect(filesystemOptions('filesystem://', {}, '/srv/shop')).toMatchObject({
+      dataIn: '/srv/shop/data_in',
+      dataOut: '/srv/shop/data_out',
+      control: '/srv/shop/control',
+      processed: '/srv/shop/processed',
       storeProcessed: false,
       pollMs: 1000,
       fsync: false,
@@ -16,13 +16,13 @@ describe('filesystemOptions', () => {
   })
 
   it('reads a path in the URL as one folder both ways, with the others inside it', () => {
-    expect(filesystemOptions('filesystem://./var/broker', {}, '/work')).toMatchObject({
-      dataIn: '/work/var/broker',
-      dataOut: '/work/var/broker',
-      control: '/work/var/broker/control',
-      processed: '/work/var/broker/processed',
+    expect(filesystemOptions('filesystem://./var/broker', {}, '/srv/shop')).toMatchObject({
+      dataIn: '/srv/shop/var/broker',
+      dataOut: '/srv/shop/var/broker',
+      control: '/srv/shop/var/broker/control',
+      processed: '/srv/shop/var/broker/processed',
     })
-    expect(filesystemOptions('filesystem:///abs', {}, '/work').dataIn).toBe('/abs')
+    expect(filesystemOptions('filesystem:///abs', {}, '/srv/shop').dataIn).toBe('/abs')
   })
 
   it('lets each option win over the URL', () => {
@@ -37,11 +37,11 @@ describe('filesystemOptions', () => {
       deadletter_queue: 'dead',
       body_encoding: 'utf-8',
     }
-    expect(filesystemOptions('filesystem:///abs', given, '/work')).toEqual({
-      dataIn: '/work/in',
+    expect(filesystemOptions('filesystem:///abs', given, '/srv/shop')).toEqual({
+      dataIn: '/srv/shop/in',
       dataOut: '/out',
-      control: '/work/control',
-      processed: '/work/done',
+      control: '/srv/shop/control',
+      processed: '/srv/shop/done',
       storeProcessed: true,
       pollMs: 250,
       visibilityTimeoutMs: 20_000,
@@ -60,7 +60,7 @@ describe('filesystemOptions', () => {
       body_encoding: 'rot13',
     }
     for (const [option, value] of Object.entries(wrong)) {
-      const read = (): unknown => filesystemOptions('filesystem://', { [option]: value }, '/work')
+      const read = (): unknown => filesystemOptions('filesystem://', { [option]: value }, '/srv/shop')
       expect(read).toThrow(ConfigError)
       expect(read).toThrow(option)
     }
