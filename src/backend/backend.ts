@@ -27,6 +27,11 @@ export interface ResultBackend {
    * are ready or `signal` aborts (then without throwing).
    */
   watch(taskIds: readonly string[], options: WatchOptions): AsyncIterable<ResultMeta>
+  /**
+   * Tries the store out; a worker asks before it takes tasks, so that no result is lost to a mistake in the settings.
+   * Throws `ConfigError` where no waiting helps. Absent where only the network can be in the way.
+   */
+  check?(): Promise<void>
   /** Called before a task is sent, so that a store that pushes cannot miss its result (surface RES-023). */
   expect?(taskId: string): Promise<void>
   forget(taskId: string): Promise<void>

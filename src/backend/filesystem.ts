@@ -191,6 +191,11 @@ export class FilesystemResultStore implements KeyValueStore {
     }
   }
 
+  /** Celery tries its folder out when the backend is made. */
+  check(): Promise<void> {
+    return this.#prepare()
+  }
+
   /** A failed try is forgotten, so that the folder may be put right while the program runs. */
   #prepare(): Promise<void> {
     this.#ready ??= this.#tryOut().catch((error: unknown) => {

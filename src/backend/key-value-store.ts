@@ -11,6 +11,8 @@ export interface KeyValueStore {
   readonly autoExpires: boolean
   /** True when `onChange` tells of every change, whoever made it. */
   readonly push: boolean
+  /** Tries the store out, as `ResultBackend.check`. */
+  check?(): Promise<void>
   get(key: string): Promise<Uint8Array | undefined>
   /** In the order of `keys`. */
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>

@@ -179,6 +179,10 @@ export class KeyValueBackend implements ResultBackend {
   }
 
   /** Ends every wait and retry with `BackendUnavailableError`; writes under way finish. Safe twice. */
+  async check(): Promise<void> {
+    await this.#store.check?.()
+  }
+
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return
     const reason = new BackendUnavailableError(`The result backend ${this.displayUrl} was closed.`)

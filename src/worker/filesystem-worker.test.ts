@@ -31,6 +31,20 @@ describe('a worker on the filesystem broker', () => {
     expect(await result.get({ timeout: 10 })).toBe(3)
   })
 
+  it('does not start when its results could not be kept, and leaves the messages alone', async () => {
+    await app.sendTask('t.add', { args: [1, 2] })
+    writeFileSync(join(folder, 'file'), '')
+    const settings = {
+      brokerUrl: `filesystem://${folder}/broker`,
+      resultBackend: `file://${folder}/file/results`,
+    }
+    await using other = new Celery('shop', settings)
+    const worker = other.worker({ concurrency: 1 })
+    await expect(worker.start()).rejects.toMatchObject({ code: 'CONFIG' })
+    expect(await worker.stopped).toMatchObject({ code: 1, reason: 'gave up' })
+    expect(readdirSync(join(folder, 'broker')).filter((name) => name.endsWith('.msg'))).toHaveLength(1)
+  })
+
   it('PUB-040 takes an empty queue name for none, as Celery does, in a call and in a task', async () => {
     const mul = app.task('t.mul', { queue: '' }, (x: number, y: number) => x * y)
     const results = [await mul.delay(2, 3), await app.sendTask('t.mul', { args: [2, 3], queue: '' })]

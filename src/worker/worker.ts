@@ -163,6 +163,7 @@ export class Worker {
       await signals.celerydInit.send(this.hostname, { instance: this, conf, options: this.options })
       await signals.workerInit.send(this, {})
       await signals.celerydAfterSetup.send(this.hostname, { instance: this, conf })
+      await this.app.backend.check?.()
       this.setRateLimits()
       await this.startPart(this.pool)
       if (this.shutdownKind !== undefined) throw stoppedMeanwhile()
