@@ -83,6 +83,8 @@ try {
     'INFO',
     '-n',
     'node@demo',
+    '--log-format',
+    'text',
   ]
   await start('celeriac', process.execPath, [cli, ...tsx], /ready\./)
   const fromNode = ['--import', 'tsx', join(root, 'examples', 'demo', 'client.ts')]
