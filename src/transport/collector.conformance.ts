@@ -1,5 +1,13 @@
 import type { Envelope } from '../../protocol/envelope.js'
+import { DeliveryLostError } from '../errors.js'
 import type { ConsumeOptions, Delivery, Outgoing, Unreadable } from './transport.js'
+
+/** Acks without waiting; the last one of a test may be under way when its connection closes, and is refused then. */
+export function ackAndForget(delivery: Delivery): void {
+  delivery.ack().catch((error: unknown) => {
+    if (!(error instanceof DeliveryLostError)) throw error
+  })
+}
 
 /** A message with a text body. */
 export function message(text: string, headers: Record<string, unknown> = {}): Envelope {

@@ -18,7 +18,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ConfigError, InvalidArgumentError } from '../errors.js'
-import { Collector, message, textOf, toQueue } from './collector.conformance.js'
+import { ackAndForget, Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { createFilesystemTransport } from './filesystem-transport.js'
 import { describeTransport } from './transport.conformance.js'
 import type { Connection } from './transport.js'
@@ -481,7 +481,7 @@ describe('FilesystemStore', () => {
     for (let at = 0; at < names.length; at += 500) {
       await Promise.all(names.slice(at, at + 500).map((name) => link(first, path.join(folder, name))))
     }
-    const collector = new Collector((delivery) => void delivery.ack())
+    const collector = new Collector(ackAndForget)
     await connection.consume(['q'], collector.options(1))
     const start = performance.now()
     for (let index = 0; index < 300; index += 1) {

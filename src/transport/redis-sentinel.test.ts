@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noRedis, RedisSentinels } from '../../interop-tests/redis-server.js'
 import { failoverUrls } from '../broker-url.js'
 import { BrokerUnavailableError, ConfigError, ConnectionLostError } from '../errors.js'
-import { Collector, toQueue } from './collector.conformance.js'
+import { ackAndForget, Collector, toQueue } from './collector.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection } from './transport.js'
 
@@ -30,7 +30,7 @@ describe.skipIf(noRedis)(`sentinel:// (${noRedis ?? 'redis-server is installed'}
     expect(await connection.closed).toBeInstanceOf(ConnectionLostError)
     expect(await set.master()).not.toBe(before)
     const again = await connect({ visibility_timeout: 1 })
-    const second = new Collector((delivery) => void delivery.ack())
+    const second = new Collector(ackAndForget)
     await again.consume(['q'], second.options(0))
     await second.count(2)
     expect(second.texts.toSorted()).toEqual(['a', 'b'])

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
 import { BrokerUnavailableError, ConfigError, ConnectionLostError, DeliveryLostError } from '../errors.js'
-import { Collector, message, textOf, toQueue } from './collector.conformance.js'
+import { ackAndForget, Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { openRedis, type RedisClient } from './redis-client.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection, Delivery, Outgoing } from './transport.js'
@@ -89,7 +89,7 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
       withPriority('second', 1),
       withPriority('other', 0, second),
     ])
-    const collector = await consume(connection, [second, queue], 1, (delivery) => void delivery.ack())
+    const collector = await consume(connection, [second, queue], 1, ackAndForget)
     await collector.count(5)
     expect(collector.texts).toEqual(['other', 'first', 'second', 'middle', 'low'])
   })
@@ -103,7 +103,7 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
         await connection.publish(
           queues.flatMap((to) => toQueue(to, to.endsWith('b') ? ['b', 'b', 'b'] : ['a', 'a'])),
         )
-        const collector = await consume(connection, queues, prefetch, (delivery) => void delivery.ack())
+        const collector = await consume(connection, queues, prefetch, ackAndForget)
         await collector.count(5)
         expect(collector.texts.join('')).toBe(expected)
         await connection.close()
@@ -499,7 +499,7 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     // As on a server that was just started, which knows no script.
     await admin.run('SCRIPT', 'FLUSH')
     const connection = await connect()
-    const collector = await consume(connection, [queue, `${queue}-2`], 0, (delivery) => void delivery.ack())
+    const collector = await consume(connection, [queue, `${queue}-2`], 0, ackAndForget)
     const calls = async (): Promise<number> =>
       Number(/cmdstat_evalsha:calls=(\d+)/.exec(String(await admin.run('INFO', 'commandstats')))?.[1] ?? 0)
     let last = -1

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ConfigError, ConnectionLostError, DeliveryLostError } from '../errors.js'
-import { Collector, message, textOf, toQueue } from './collector.conformance.js'
+import { ackAndForget, Collector, message, textOf, toQueue } from './collector.conformance.js'
 import type { Connection, Delivery, Subscription } from './transport.js'
 
 /** One broker of its own for one test. */
@@ -104,7 +104,7 @@ export function describeTransport(
         most = Math.max(most, out)
         setImmediate(() => {
           out -= 1
-          void delivery.ack()
+          ackAndForget(delivery)
         })
       }
       const { collector } = await consume({ prefetch: 3, each })
@@ -259,7 +259,7 @@ export function describeTransport(
               connections.map(async (from, index) => {
                 const each = (delivery: Delivery): void => {
                   seen.push(textOf(delivery))
-                  void delivery.ack()
+                  ackAndForget(delivery)
                 }
                 const { collector } = await consume({ from, prefetch: prefetches[index] ?? 0, each })
                 return collector
