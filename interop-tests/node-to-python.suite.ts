@@ -16,6 +16,7 @@ import {
 import type { Broker, BrokerKind } from './brokers.js'
 import { type Driver, type PythonWorker, Shop } from './harness.js'
 import { eventually, everyContent, nodeApp } from './node-app.js'
+import { skipNote } from './redis-server.js'
 
 const timeout = 30
 const caught = async (result: AsyncResult<unknown>): Promise<unknown> =>
@@ -33,12 +34,17 @@ interface Echo {
 
 /** What a TypeScript client and a real Celery worker owe each other over any broker. */
 export function describeNodeToPython(kind: BrokerKind): void {
-  describe.skipIf(kind.missing)(`Node sends over ${kind.name}, a real Celery worker runs`, () => calls(kind))
-  describe.skipIf(kind.missing)(`time limits set in Node, kept by a prefork worker over ${kind.name}`, () =>
-    timeLimits(kind),
+  describe.skipIf(kind.missing)(
+    `Node sends over ${kind.name}, a real Celery worker runs${skipNote(kind.missing)}`,
+    () => calls(kind),
   )
-  describe.skipIf(kind.missing)(`chains and callbacks across both languages over ${kind.name}`, () =>
-    chains(kind),
+  describe.skipIf(kind.missing)(
+    `time limits set in Node, kept by a prefork worker over ${kind.name}${skipNote(kind.missing)}`,
+    () => timeLimits(kind),
+  )
+  describe.skipIf(kind.missing)(
+    `chains and callbacks across both languages over ${kind.name}${skipNote(kind.missing)}`,
+    () => chains(kind),
   )
 }
 

@@ -4,11 +4,13 @@ import type { Worker } from '../src/worker/index.js'
 import type { Broker, BrokerKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
 import { eventually, everyContent, nodeApp, nodeTasks } from './node-app.js'
+import { skipNote } from './redis-server.js'
 
 /** What a Django app and a TypeScript worker owe each other over any broker. */
 export function describePythonToNode(kind: BrokerKind): void {
-  describe.skipIf(kind.missing)(`a Django app sends over ${kind.name}, a TypeScript worker runs`, () =>
-    calls(kind),
+  describe.skipIf(kind.missing)(
+    `a Django app sends over ${kind.name}, a TypeScript worker runs${skipNote(kind.missing)}`,
+    () => calls(kind),
   )
 }
 

@@ -15,7 +15,7 @@ import { Celery } from '../src/index.js'
 import { RedisBroker } from './brokers.js'
 import { pythonPath, Shop } from './harness.js'
 import { nodeApp, nodeTasks } from './node-app.js'
-import { noRedis, RedisServer } from './redis-server.js'
+import { noRedis, RedisServer, skipNote } from './redis-server.js'
 
 const run = promisify(execFile)
 const codec = createCodec()
@@ -45,7 +45,7 @@ def out(value):
     print(json.dumps(value, default=str))
 `
 
-describe.skipIf(noRedis)('Redis results shared with Celery', () => {
+describe.skipIf(noRedis)(`Redis results shared with Celery${skipNote(noRedis)}`, () => {
   let broker: RedisBroker
   let client: Redis
   let url: string

@@ -5,7 +5,7 @@ import type { Worker } from '../src/worker/index.js'
 import { type Broker, RedisBroker, SentinelBroker } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
 import { eventually, nodeApp, nodeTasks } from './node-app.js'
-import { noRedis } from './redis-server.js'
+import { noRedis, skipNote } from './redis-server.js'
 
 const prefixed = { broker: { global_keyprefix: 'shop:' }, results: { global_keyprefix: 'shop:' } }
 
@@ -53,7 +53,7 @@ class BothSides {
   }
 }
 
-describe.skipIf(noRedis)('Python and Node meet on one Redis', () => {
+describe.skipIf(noRedis)(`Python and Node meet on one Redis${skipNote(noRedis)}`, () => {
   const ways: readonly (readonly [string, () => Promise<RedisBroker>])[] = [
     ['PUB-081 RES-026 over TLS with a CA of its own', () => RedisBroker.start({}, { tls: true })],
     ['RES-026 as an ACL user', () => RedisBroker.start({}, { user: { name: 'worker', password: 'secret' } })],
@@ -83,7 +83,7 @@ describe.skipIf(noRedis)('Python and Node meet on one Redis', () => {
   })
 })
 
-describe.skipIf(noRedis)('Python and Node meet on a Redis with sentinels', () => {
+describe.skipIf(noRedis)(`Python and Node meet on a Redis with sentinels${skipNote(noRedis)}`, () => {
   let broker: SentinelBroker
   let both: BothSides
   beforeAll(async () => {

@@ -5,9 +5,9 @@ import type { Worker } from '../src/worker/index.js'
 import { RedisBroker } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
 import { eventually, nodeApp, nodeTasks } from './node-app.js'
-import { noRedis } from './redis-server.js'
+import { noRedis, skipNote } from './redis-server.js'
 
-describe.skipIf(noRedis)('results on Redis', () => {
+describe.skipIf(noRedis)(`results on Redis${skipNote(noRedis)}`, () => {
   let broker: RedisBroker
   let shop: Shop
   let app: Celery

@@ -21,6 +21,11 @@ export const noRedis: string | undefined =
     ? undefined
     : 'redis-server is not installed (apt-get install redis-server, or brew install redis)'
 
+/** Behind the name of a test that may be skipped: says why it is. Empty when it runs. */
+export function skipNote(missing: string | undefined): string {
+  return missing === undefined ? '' : ` (skipped: ${missing})`
+}
+
 /** What a server is started with; everything else is Redis's default, without snapshots. */
 export interface RedisServerOptions {
   /** Append-only file, synced before every answer: what was answered survives a kill. Default false. */

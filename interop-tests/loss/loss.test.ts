@@ -1,6 +1,6 @@
 /** The short form of `npm run loss`: each scenario once, with a new seed that a failure shows. */
 import { describe, expect, it } from 'vitest'
-import { noRedis } from '../redis-server.js'
+import { noRedis, skipNote } from '../redis-server.js'
 import { runScenario } from './report.js'
 import { scenarios } from './scenarios.js'
 
@@ -8,7 +8,7 @@ const nothingWrong = { lost: [], duplicates: [], ghosts: [] }
 
 for (const broker of ['redis', 'filesystem'] as const) {
   const missing = broker === 'redis' ? noRedis : undefined
-  describe.skipIf(missing)(`a celeriac worker over ${broker} loses nothing`, () => {
+  describe.skipIf(missing)(`a celeriac worker over ${broker} loses nothing${skipNote(missing)}`, () => {
     for (const scenario of scenarios.filter(({ brokers }) => brokers.includes(broker))) {
       it(`ACK-026 ACK-027 ${scenario.name}`, { timeout: 240_000 }, async () => {
         const { verdict, leftover, seed, printed } = await runScenario({
