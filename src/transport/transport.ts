@@ -118,6 +118,17 @@ export interface Delivery {
    * where `reject` with requeue already puts it back in its place (AMQP).
    */
   release?(): Promise<void>
+  /**
+   * Leaves it with the broker until shortly before `untilMs` (epoch milliseconds), when it is handed out again to any
+   * worker of either language, marked as redelivered; resolves when the broker alone owns it. Nothing of it stays in
+   * this process. Absent where the broker has no such place: the worker then keeps what waits in memory.
+   */
+  park?(untilMs: number): Promise<void>
+  /**
+   * False when the broker may have given it to somebody else already (its lease was not renewed in time): it must not
+   * be started. Costs nothing; absent where only the end of the connection can take a message away.
+   */
+  isHeld?(): boolean
 }
 
 /** Exchanges, queues and bindings that must exist. */
