@@ -236,7 +236,7 @@ export class Control {
       })
       subscription = await orAborted(listening, sending.signal)
       const to = { exchange: exchange.name, routingKey: '' }
-      await connection.publish([{ envelope, to }], { signal: sending.signal })
+      await connection.publish([{ envelope, to, mandatory: false }], { signal: sending.signal })
       sending.free()
       collector.start()
       return await orEnded(orGiven(collector.answers, signal), connection)

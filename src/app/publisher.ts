@@ -185,7 +185,7 @@ export class Publisher {
   }
 
   /**
-   * Publishes a finished message (events, remote control). `what` names it in errors; `exchange` is declared first.
+   * Publishes a finished message (events, remote control) that nobody need receive. `what` names it in errors; `exchange` is declared first.
    * Throws as `send` does, and `ConfigError` for a fanout exchange on a broker that has none.
    */
   async publishRaw(
@@ -205,7 +205,7 @@ export class Publisher {
           await open.connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
         }
         await this.declared(open, options.declare)
-        await open.connection.publish([{ envelope, to }], { signal })
+        await open.connection.publish([{ envelope, to, mandatory: false }], { signal })
       }),
     )
   }

@@ -65,6 +65,12 @@ export interface Capabilities {
 export interface Outgoing {
   readonly envelope: Envelope
   readonly to: Address
+  /**
+   * False for what may find no queue and is then dropped without a word, as Celery sends it: commands to workers,
+   * replies, events, `rpc://` results. Default true: a broker that can tell that no queue took a message (AMQP) has
+   * `publish` reject, since a task that nobody holds is lost.
+   */
+  readonly mandatory?: boolean
 }
 
 /** An exchange (`''` is the default one) and a routing key. */

@@ -177,7 +177,7 @@ export class RemoteControl implements Companion {
       try {
         const exchange = { ...this.mailbox.replyExchange, name: to.exchange }
         await connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
-        await connection.publish([{ envelope, to }], { signal: late.signal })
+        await connection.publish([{ envelope, to, mandatory: false }], { signal: late.signal })
       } finally {
         cancel()
       }
