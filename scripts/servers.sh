@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests start for themselves (redis-server, redis-sentinel, and openssl for their
-# certificates) when they are missing and apt may be used. Elsewhere it says what to install; the tests then skip
-# what needs a server, and fail in CI. Safe to call from several processes at once.
+# Installs the servers that the tests start for themselves (redis-server, redis-sentinel, rabbitmq-server, and openssl
+# for their certificates) when they are missing and apt may be used. Elsewhere it says what to install; the tests then
+# skip what needs a server, and fail in CI. Safe to call from several processes at once.
 set -euo pipefail
 missing=()
-for program in redis-server redis-sentinel openssl; do
+for program in redis-server redis-sentinel rabbitmq-server openssl; do
   command -v "$program" >/dev/null 2>&1 || missing+=("$program")
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
-  echo "servers: ${missing[*]} not found; install with: sudo apt-get install ${missing[*]} (or brew install redis)" >&2
+  echo "servers: ${missing[*]} not found; install with: sudo apt-get install ${missing[*]} (or brew install redis rabbitmq)" >&2
   exit 0
 fi
 exec 9>"${TMPDIR:-/tmp}/celeriac-servers.lock"
 command -v flock >/dev/null 2>&1 && flock 9
 echo "servers: installing ${missing[*]}" >&2
-# Run level 1 keeps the package from starting a server of its own: each test starts one on a free port.
+# Run level 1 keeps the packages from starting servers of their own: each test starts one on a free port.
 export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
 apt-get update -qq >&2 && apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
   echo "servers: apt-get could not install ${missing[*]}" >&2

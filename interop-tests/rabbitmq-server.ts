@@ -1,0 +1,287 @@
+/**
+ * Real RabbitMQ servers for the tests: each a node of its own on free ports of 127.0.0.1 in a temporary folder, to be
+ * stopped, killed, paused and started again with the same data. A start takes about five seconds: one per test file,
+ * and a virtual host per test (`addVhost`). A small shell beside each server ends it and removes its folder when the
+ * test process is gone, however that came about.
+ */
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { ProcessGuard } from './process-guard.js'
+import { freePort, makeCertificates, type TestCertificates } from './redis-server.js'
+
+/** Debian's wrappers in /usr/sbin change the user and the folder; these do not. */
+const debianScripts = '/usr/lib/rabbitmq/bin'
+
+function script(name: 'rabbitmq-server' | 'rabbitmqctl'): string {
+  return existsSync(join(debianScripts, name)) ? join(debianScripts, name) : name
+}
+
+/**
+ * Why tests that need RabbitMQ cannot run here, for `describe.skipIf(noRabbit)`; undefined when they can. In CI always
+ * undefined: there a missing server is a failure.
+ */
+export const noRabbit: string | undefined =
+  process.env.CI ||
+  spawnSync('sh', ['-c', `command -v ${script('rabbitmq-server')} && command -v epmd`]).status === 0
+    ? undefined
+    : 'rabbitmq-server is not installed (apt-get install rabbitmq-server, or brew install rabbitmq)'
+
+/** What a server is started with; everything else is RabbitMQ's default, without plugins. */
+export interface RabbitServerOptions {
+  /** Lines of rabbitmq.conf: `{ consumer_timeout: 2000, frame_max: 8192 }`. */
+  readonly extra?: Readonly<Record<string, string | number | boolean>>
+  /** A second listener with TLS, with a certificate of a test CA; `client` demands a certificate too. */
+  readonly tls?: boolean | 'client'
+}
+
+const startBoundMs = 60_000
+const run = promisify(execFile)
+
+/** One running server. */
+export class RabbitServer {
+  readonly port: number
+  /** `amqp://guest:guest@127.0.0.1:<port>//`: all rights on the default virtual host. */
+  readonly url: string
+  /** `amqps://` on the listener with TLS; undefined without `tls`. */
+  readonly tlsUrl: string | undefined
+  /** Set with `tls`; `cert` and `key` serve a client as well. */
+  readonly certificates: TestCertificates | undefined
+  readonly folder: string
+  private readonly tlsPort: number
+  private readonly guard: ProcessGuard
+  private readonly environment: NodeJS.ProcessEnv
+  private readonly epmdPort: number
+  private epmd: ChildProcess | undefined
+  private child: ChildProcess | undefined
+  private output = ''
+
+  private constructor(ports: readonly number[], options: RabbitServerOptions) {
+    const [port = 0, distPort = 0, epmdPort = 0, tlsPort = 0] = ports
+    this.port = port
+    this.epmdPort = epmdPort
+    this.tlsPort = tlsPort
+    this.url = `amqp://guest:guest@127.0.0.1:${port}//`
+    this.tlsUrl = options.tls ? `amqps://guest:guest@127.0.0.1:${tlsPort}//` : undefined
+    this.folder = mkdtempSync(join(tmpdir(), 'celeriac-rabbitmq-'))
+    this.guard = new ProcessGuard(this.folder)
+    this.certificates = options.tls ? makeCertificates(this.folder) : undefined
+    writeFileSync(join(this.folder, 'rabbitmq.conf'), `${this.configuration(options).join('\n')}\n`)
+    writeFileSync(join(this.folder, 'enabled_plugins'), '[].\n')
+    writeFileSync(join(this.folder, '.erlang.cookie'), randomBytes(12).toString('hex'), { mode: 0o600 })
+    this.environment = {
+      ...process.env,
+      HOME: this.folder,
+      ERL_EPMD_PORT: String(epmdPort),
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+      RABBITMQ_CONF_ENV_FILE: '/dev/null',
+      RABBITMQ_NODENAME: `celeriac-${port}@localhost`,
+      RABBITMQ_MNESIA_BASE: join(this.folder, 'mnesia'),
+      RABBITMQ_LOG_BASE: join(this.folder, 'log'),
+      RABBITMQ_CONFIG_FILE: join(this.folder, 'rabbitmq.conf'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: join(this.folder, 'enabled_plugins'),
+      RABBITMQ_DIST_PORT: String(distPort),
+      // Two threads that do not spin while they wait: tests share few cores.
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
+      // The script becomes the server instead of standing in front of it: signals reach it.
+      RUNNING_UNDER_SYSTEMD: 'true',
+    }
+  }
+
+  /** Starts a server and resolves when it takes connections; rejects with what it printed after 60 s. */
+  static async start(options: RabbitServerOptions = {}): Promise<RabbitServer> {
+    for (let attempt = 1; ; attempt++) {
+      const ports = await Promise.all([freePort(), freePort(), freePort(), freePort()])
+      const server = new RabbitServer(ports, options)
+      try {
+        await server.launch()
+        return server
+      } catch (error) {
+        const taken = /eaddrinuse|port .* in use/i.test(server.output)
+        await server.close()
+        if (!taken || attempt === 5) throw error
+      }
+    }
+  }
+
+  /** The process id of the running server; undefined while it is stopped. */
+  get pid(): number | undefined {
+    return this.child?.pid
+  }
+
+  /** What the server printed, over all its starts. */
+  get log(): string {
+    return this.output
+  }
+
+  /** The URL of a virtual host, for a user of it. */
+  urlOf(vhost: string, user = 'guest', password = user): string {
+    return `amqp://${user}:${password}@127.0.0.1:${this.port}/${encodeURIComponent(vhost)}`
+  }
+
+  private configuration({ extra = {}, tls }: RabbitServerOptions): string[] {
+    const conf = [
+      `listeners.tcp.1 = 127.0.0.1:${this.port}`,
+      'disk_free_limit.absolute = 1MB',
+      'log.console = true',
+      'log.console.level = info',
+      'log.file = false',
+    ]
+    if (this.certificates) {
+      const { ca, cert, key } = this.certificates
+      conf.push(`listeners.ssl.1 = 127.0.0.1:${this.tlsPort}`, `ssl_options.cacertfile = ${ca}`)
+      conf.push(`ssl_options.certfile = ${cert}`, `ssl_options.keyfile = ${key}`)
+      if (tls === 'client')
+        conf.push('ssl_options.verify = verify_peer', 'ssl_options.fail_if_no_peer_cert = true')
+    }
+    for (const [name, value] of Object.entries(extra)) conf.push(`${name} = ${value}`)
+    return conf
+  }
+
+  /** The name service of Erlang nodes, one for this server: the usual one stays behind as a daemon. */
+  private async launchEpmd(): Promise<void> {
+    if (this.epmd !== undefined) return
+    const epmd = spawn('epmd', ['-port', String(this.epmdPort)], { env: this.environment, stdio: 'ignore' })
+    this.epmd = epmd
+    epmd.on('error', () => {})
+    if (!(await answers(this.epmdPort, performance.now() + 5000, () => epmd.exitCode !== null)))
+      throw new Error('epmd (of Erlang) could not be started')
+  }
+
+  private async launch(): Promise<void> {
+    await this.launchEpmd()
+    const child: ChildProcess = spawn(script('rabbitmq-server'), [], {
+      cwd: this.folder,
+      env: this.environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.child = child
+    let failure: string | undefined
+    const collect = (chunk: Buffer): void => {
+      this.output += chunk.toString()
+    }
+    child.stdout?.on('data', collect)
+    child.stderr?.on('data', collect)
+    child.once('error', (error) => (failure = `could not be started (${error.message})`))
+    child.once('exit', (code, signal) => (failure = `ended with ${code ?? signal}`))
+    this.guard.watch([child.pid, this.epmd?.pid].filter((pid) => pid !== undefined))
+    const end = performance.now() + startBoundMs
+    if (await answers(this.port, end, () => failure !== undefined)) return
+    throw new Error(
+      `rabbitmq-server ${failure ?? `took no connection in ${startBoundMs} ms`}; it printed:\n${this.output}`,
+    )
+  }
+
+  /** Runs `rabbitmqctl` on this server and gives what it printed (half a second each). */
+  async ctl(...args: string[]): Promise<string> {
+    const { stdout } = await run(script('rabbitmqctl'), ['-q', ...args], {
+      cwd: this.folder,
+      env: this.environment,
+      timeout: 60_000,
+    })
+    return stdout
+  }
+
+  /** Makes a virtual host on which guest has all rights, and gives its URL; the name is unique when not given. */
+  async addVhost(name: string = randomUUID()): Promise<string> {
+    // One expression: each call of rabbitmqctl starts an Erlang machine of its own.
+    const host = `<<"${name}">>`
+    await this.ctl(
+      'eval',
+      `rabbit_vhost:add(${host}, <<"test">>), ` +
+        `rabbit_auth_backend_internal:set_permissions(<<"guest">>, ${host}, <<".*">>, <<".*">>, <<".*">>, <<"test">>).`,
+    )
+    return this.urlOf(name)
+  }
+
+  /** Makes a user with the three patterns of rights (all, when not given) on a virtual host. */
+  async addUser(
+    name: string,
+    password: string,
+    { vhost = '/', configure = '.*', write = '.*', read = '.*' } = {},
+  ): Promise<void> {
+    await this.ctl('add_user', name, password)
+    await this.ctl('set_permissions', '-p', vhost, name, configure, write, read)
+  }
+
+  /** Raises the memory alarm, which blocks every connection that publishes, or clears it. */
+  async memoryAlarm(isRaised: boolean): Promise<void> {
+    await this.ctl('set_vm_memory_high_watermark', isRaised ? '0' : '0.9')
+  }
+
+  /** Has the server close every connection, giving `reason`. */
+  async closeConnections(reason = 'test'): Promise<void> {
+    await this.ctl('close_all_connections', reason)
+  }
+
+  /** Ends the server in order (SIGTERM) or with another signal. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.child
+    this.child = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill(signal)
+    child.kill('SIGCONT')
+    const late = setTimeout(() => child.kill('SIGKILL'), 20_000)
+    await exited
+    clearTimeout(late)
+  }
+
+  /** SIGKILL; resolves when it is gone. `restart()` brings it back. */
+  async kill(): Promise<void> {
+    await this.stop('SIGKILL')
+  }
+
+  /** Stops the server when it runs, and starts it on the same ports with the same data. */
+  async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.stop(signal)
+    await this.launch()
+  }
+
+  /** SIGSTOP: the server keeps its connections and answers nothing until `resume()`. */
+  pause(): void {
+    this.child?.kill('SIGSTOP')
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.child?.kill('SIGCONT')
+  }
+
+  /** Ends the server and removes its folder. */
+  async close(): Promise<void> {
+    await this.stop('SIGKILL')
+    const { epmd } = this
+    if (epmd !== undefined && epmd.exitCode === null && epmd.signalCode === null) {
+      const exited = once(epmd, 'exit')
+      epmd.kill('SIGKILL')
+      await exited
+    }
+    await this.guard.close()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** Whether the port takes a connection before `end` (of `performance.now()`) and before `isOver`. */
+async function answers(port: number, end: number, isOver: () => boolean): Promise<boolean> {
+  while (performance.now() < end && !isOver()) {
+    const socket = connect({ host: '127.0.0.1', port })
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true))
+      socket.once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (isOpen) return true
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  return false
+}
