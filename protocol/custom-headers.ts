@@ -82,7 +82,9 @@ const DEATH_HEADERS: ReadonlySet<string> = new Set([
 export function customHeaders(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const nested = own(headers, 'headers')
   if (nested !== null && nested !== undefined) return asMapping(nested) ?? {}
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !CONTEXT_NAMES.has(name)))
+  const custom = Object.keys(headers).filter((name) => !CONTEXT_NAMES.has(name))
+  // fromEntries defines properties: a key named `__proto__` stays data
+  return custom.length === 0 ? {} : Object.fromEntries(custom.map((name) => [name, headers[name]]))
 }
 
 /** The headers without RabbitMQ's dead-letter trail. */

@@ -33,6 +33,9 @@ export interface IsoDateTime extends IsoDate, IsoTime {}
 const DATE = /^(\d{4})(?:-(\d\d)(?:-(\d\d))?|(\d\d)(\d\d)|-?W(\d\d)(?:-?(\d))?|-?(\d{3}))?$/
 const TIME =
   /^(\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)?(Z|z|[+-]\d\d(?::?\d\d(?::?\d\d(?:\.\d{1,6})?)?)?)?$/
+/** The years 1970 to 9999. */
+const FIRST_PLAIN_MS = 0
+const END_OF_PLAIN_MS = Date.UTC(10_000, 0)
 /** Longer text is no date; Python's longest form has 42 characters. */
 const LONGEST_TEXT = 64
 
@@ -185,6 +188,12 @@ export function isoToEpochMs(value: string | IsoDateTime, naiveOffsetSeconds = 0
 
 /** Epoch milliseconds as Python would print them, in a zone `offsetSeconds` east of UTC (default UTC). */
 export function epochMsToIso(epochMs: number, offsetSeconds = 0): string {
+  const ms = Math.floor(epochMs)
+  // The engine writes four digits for these years, and three for the milliseconds.
+  if (offsetSeconds === 0 && ms >= FIRST_PLAIN_MS && ms < END_OF_PLAIN_MS) {
+    const text = new Date(ms).toISOString()
+    return ms % 1000 === 0 ? `${text.slice(0, 19)}+00:00` : `${text.slice(0, 23)}000+00:00`
+  }
   return formatIsoDateTime(epochMsToParts(epochMs, offsetSeconds))
 }
 

@@ -1,45 +1,66 @@
 /** AMQP basic properties between their wire names and ours (wire-format 1.1.2). */
 import type { MessageProperties } from './envelope.js'
-import { own } from './mapping.js'
 
 /** Names that a virtual envelope keeps among the properties but that say how the message travels. */
 const TRANSPORT_NAMES: ReadonlySet<string> = new Set(['delivery_info', 'delivery_tag', 'body_encoding'])
 
-const KNOWN_NAMES: ReadonlySet<string> = new Set([
-  'correlation_id',
-  'reply_to',
-  'priority',
-  'delivery_mode',
-  'expiration',
-  'message_id',
-  'timestamp',
-  'type',
-  'user_id',
-  'app_id',
-  'cluster_id',
-])
-
 /** Reads properties by their wire names; values of the wrong kind are left out, names we do not know go into `extra`. */
 export function propertiesFromWire(wire: Readonly<Record<string, unknown>>): MessageProperties {
-  const extra = Object.entries(wire).filter(
-    ([name, value]) => !KNOWN_NAMES.has(name) && !TRANSPORT_NAMES.has(name) && value !== undefined,
-  )
-  const mode = number(own(wire, 'delivery_mode'))
-  return present({
-    correlationId: text(own(wire, 'correlation_id')),
-    replyTo: text(own(wire, 'reply_to')),
-    priority: number(own(wire, 'priority')),
-    deliveryMode: mode === 1 || mode === 2 ? mode : undefined,
-    expiration: text(own(wire, 'expiration')),
-    messageId: text(own(wire, 'message_id')),
-    timestamp: number(own(wire, 'timestamp')),
-    type: text(own(wire, 'type')),
-    userId: text(own(wire, 'user_id')),
-    appId: text(own(wire, 'app_id')),
-    clusterId: text(own(wire, 'cluster_id')),
-    extra: extra.length > 0 ? Object.fromEntries(extra) : undefined,
-  })
+  const properties: Writable<MessageProperties> = {}
+  const extra: [string, unknown][] = []
+  // One pass over what is there: every message comes through here.
+  for (const name of Object.keys(wire)) {
+    const read = readers.get(name)
+    const value = wire[name]
+    if (read !== undefined) read(properties, value)
+    else if (!TRANSPORT_NAMES.has(name) && value !== undefined) extra.push([name, value])
+  }
+  // fromEntries defines properties: a key named `__proto__` stays data
+  if (extra.length > 0) properties.extra = Object.fromEntries(extra)
+  return properties
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+type Reader = (properties: Writable<MessageProperties>, value: unknown) => void
+type NamesOf<T> = Exclude<
+  {
+    [K in keyof MessageProperties]-?: Required<MessageProperties>[K] extends T ? K : never
+  }[keyof MessageProperties],
+  'deliveryMode' | 'extra'
+>
+
+function textReader(name: NamesOf<string>): Reader {
+  return (properties, value) => {
+    const read = text(value)
+    if (read !== undefined) properties[name] = read
+  }
+}
+
+function numberReader(name: NamesOf<number>): Reader {
+  return (properties, value) => {
+    const read = number(value)
+    if (read !== undefined) properties[name] = read
+  }
+}
+
+const readers = new Map<string, Reader>(
+  Object.entries({
+    correlation_id: textReader('correlationId'),
+    reply_to: textReader('replyTo'),
+    priority: numberReader('priority'),
+    delivery_mode: (properties, value) => {
+      const mode = number(value)
+      if (mode === 1 || mode === 2) properties.deliveryMode = mode
+    },
+    expiration: textReader('expiration'),
+    message_id: textReader('messageId'),
+    timestamp: numberReader('timestamp'),
+    type: textReader('type'),
+    user_id: textReader('userId'),
+    app_id: textReader('appId'),
+    cluster_id: textReader('clusterId'),
+  }),
+)
 
 /** Properties by their wire names, in kombu's order, without those of the transport; absent ones are left out. */
 export function propertiesToWire(properties: MessageProperties): Readonly<Record<string, unknown>> {
@@ -70,11 +91,4 @@ function number(value: unknown): number | undefined {
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') return undefined
   const read = Number(value)
   return Number.isFinite(read) ? read : undefined
-}
-
-type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
-
-/** Drops members that are `undefined`, which `exactOptionalPropertyTypes` does not allow. */
-function present<T extends object>(members: T): Present<T> {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Present<T>
 }

@@ -49,27 +49,29 @@ export function readBodyTriple(payload: unknown, task: string): TaskBody {
     )
   }
   const [args, kwargs, embed] = payload as [unknown, unknown, unknown]
-  return { ...readArguments(args, kwargs, task), ...readEmbed(embed, task) }
+  return readParts(args, kwargs, readEmbed(embed, task), task)
 }
 
 /** Reads a decoded mapping body (protocol 1, or a hybrid): args and kwargs may be absent. Throws `InvalidTaskError`. */
 export function readBodyMapping(payload: Readonly<Record<string, unknown>>, task: string): TaskBody {
   const args = Object.hasOwn(payload, 'args') ? payload['args'] : []
   const kwargs = Object.hasOwn(payload, 'kwargs') ? payload['kwargs'] : {}
-  return {
-    ...readArguments(args, kwargs, task),
+  const embed: Embed = {
     callbacks: signatures(own(payload, 'callbacks'), 'callbacks', task),
     errbacks: signatures(own(payload, 'errbacks'), 'errbacks', task),
-    chain: [],
+    chain: NOTHING,
     chord: signature(own(payload, 'chord'), 'chord', task),
   }
+  return readParts(args, kwargs, embed, task)
 }
 
-function readArguments(
-  args: unknown,
-  kwargs: unknown,
-  task: string,
-): Pick<TaskBody, 'args' | 'kwargs' | 'argsError'> {
+type Embed = Pick<TaskBody, 'callbacks' | 'errbacks' | 'chain' | 'chord'>
+
+/** Shared by all messages that have nothing to do afterwards. */
+const NOTHING: readonly SignatureData[] = Object.freeze([])
+const EMPTY_EMBED: Embed = { callbacks: NOTHING, errbacks: NOTHING, chain: NOTHING, chord: undefined }
+
+function readParts(args: unknown, kwargs: unknown, embed: Embed, task: string): TaskBody {
   const mapping = asMapping(kwargs)
   if (mapping === undefined) {
     throw new InvalidTaskError(
@@ -77,9 +79,11 @@ function readArguments(
     )
   }
   const spread = spreadArguments(args)
+  const { callbacks, errbacks, chain, chord } = embed
+  const body: TaskBody = { args: spread ?? [], kwargs: mapping, callbacks, errbacks, chain, chord }
   return spread === undefined
-    ? { args: [], kwargs: mapping, argsError: `task args must be a list or tuple, not ${describe(args)}` }
-    : { args: spread, kwargs: mapping }
+    ? { ...body, argsError: `task args must be a list or tuple, not ${describe(args)}` }
+    : body
 }
 
 /** What Python's `fun(*args)` makes of any value it can spread. */
@@ -92,11 +96,8 @@ function spreadArguments(args: unknown): readonly unknown[] | undefined {
   return mapping === undefined ? undefined : Object.keys(mapping)
 }
 
-function readEmbed(
-  embed: unknown,
-  task: string,
-): Pick<TaskBody, 'callbacks' | 'errbacks' | 'chain' | 'chord'> {
-  if (!isTruthy(embed)) return { callbacks: [], errbacks: [], chain: [], chord: undefined }
+function readEmbed(embed: unknown, task: string): Embed {
+  if (!isTruthy(embed)) return EMPTY_EMBED
   const mapping = asMapping(embed)
   if (mapping === undefined) {
     throw new InvalidTaskError(
@@ -113,7 +114,7 @@ function readEmbed(
 
 /** A list of signatures; one bare signature counts as a list of one (Python fails the task after it has run). */
 function signatures(value: unknown, field: string, task: string): readonly SignatureData[] {
-  if (!isTruthy(value)) return []
+  if (!isTruthy(value)) return NOTHING
   if (!Array.isArray(value)) {
     const one = signature(value, field, task)
     return one === undefined ? [] : [one]
