@@ -541,10 +541,10 @@ describe('every stored result', () => {
     it(`RES-009 RES-011 RES-013 RES-014 ${sample.name} is written as Python stores it, and back`, () => {
       const meta = decodeResultMeta(bytes, how)
       if (sample.kind === 'rpc-result') {
-        expect(decodeJson(encodeRpcResult(meta, how))).toEqual(JSON.parse(bytes.toString()))
-        expect(Object.keys(JSON.parse(Buffer.from(encodeRpcResult(meta, how)).toString()) as object)).toEqual(
-          Object.keys(JSON.parse(bytes.toString()) as object),
-        )
+        expect(decodeJson(encodeRpcResult(meta, how).body)).toEqual(JSON.parse(bytes.toString()))
+        expect(
+          Object.keys(JSON.parse(Buffer.from(encodeRpcResult(meta, how).body).toString()) as object),
+        ).toEqual(Object.keys(JSON.parse(bytes.toString()) as object))
         return
       }
       if (sample.serializer === 'json') {

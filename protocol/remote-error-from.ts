@@ -80,6 +80,7 @@ const OWN: ReadonlyMap<string, readonly [name: string, ...PythonClass]> = new Ma
   ['INVALID_TASK', ['InvalidTaskError', CELERY, 'InvalidTaskError']],
   ['INVALID_ARGUMENT', ['InvalidArgumentError', BUILTINS, 'ValueError']],
   ['MISSING_DRIVER', ['MissingDriverError', BUILTINS, 'ModuleNotFoundError']],
+  ['NOT_SUPPORTED', ['NotSupportedError', BUILTINS, 'NotImplementedError']],
   ['BACKEND_DISABLED', ['BackendDisabledError', BUILTINS, 'NotImplementedError']],
   ['SYNC_SUBTASK', ['SyncSubtaskError', BUILTINS, 'RuntimeError']],
   ['CONNECTION_LOST', ['ConnectionLostError', BUILTINS, 'ConnectionError']],

@@ -10,7 +10,7 @@
 import { DecodeError, ProtocolError } from './errors.js'
 import { asMapping, describe, own } from './mapping.js'
 import { decodeRemoteError, encodeRemoteError, isRemoteError } from './remote-error.js'
-import type { Codec } from './serializers.js'
+import type { Codec, Payload } from './serializers.js'
 import { EXCEPTION_STATES, READY_STATES, type TaskState } from './task-state.js'
 import { DateTime, dateToIso } from './values.js'
 
@@ -85,8 +85,8 @@ export function encodeResultMeta(meta: ResultMeta, how: ResultEncoding): Uint8Ar
   return how.codec.encode(resultMetaToWire(meta, how), how.serializer).body
 }
 
-/** The body of an `rpc://` result (wire-format 9.1): no dates, group or parent, and the id first. Throws `EncodeError`. */
-export function encodeRpcResult(meta: ResultMeta, how: ResultEncoding): Uint8Array {
+/** An `rpc://` result (wire-format 9.1): no dates, group or parent, and the id first. Throws `EncodeError`. */
+export function encodeRpcResult(meta: ResultMeta, how: ResultEncoding): Payload {
   const wire = {
     task_id: meta.taskId,
     status: meta.state,
@@ -94,7 +94,7 @@ export function encodeRpcResult(meta: ResultMeta, how: ResultEncoding): Uint8Arr
     traceback: meta.traceback ?? null,
     children: meta.children ?? null,
   }
-  return how.codec.encode(wire, how.serializer).body
+  return how.codec.encode(wire, how.serializer)
 }
 
 /**

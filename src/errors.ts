@@ -67,6 +67,10 @@ export class ValidationError extends ConfigError {
     this.issues = issues
   }
 }
+/** Something that the chosen result backend cannot do, here as in Celery: chords and saved groups over `rpc://`. */
+export class NotSupportedError extends ConfigError {
+  override readonly code = 'NOT_SUPPORTED'
+}
 /** A value that the result store will never take, such as one of more than 512 MiB for Redis (surface RES-024). */
 export class BackendStoreError extends ConfigError {
   override readonly code = 'BACKEND_STORE'

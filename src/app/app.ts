@@ -49,6 +49,7 @@ import {
   RemoteTask,
   type RemoteTypes,
 } from './remote-task.js'
+import { rpcBroker } from './rpc-connections.js'
 import type { Settings } from './settings.js'
 import { type CallableTask, callable, Task } from './task.js'
 import type { TaskApp } from './task-app.js'
@@ -289,7 +290,9 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   /** Closes the connection and the result backend; the app cannot send afterwards. Safe twice. */
   async close(): Promise<void> {
-    await Promise.all([this.lazyPublisher?.close(), this.lazyBackend?.close()])
+    // Results may be on their way over the publisher's connection.
+    await this.lazyBackend?.close()
+    await this.lazyPublisher?.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -413,6 +416,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       baseSleepMs: conf.resultBackendBaseSleepBetweenRetriesMs,
       maxSleepMs: conf.resultBackendMaxSleepBetweenRetriesMs,
       memory: options.memoryResults,
+      rpc: { broker: rpcBroker(this), replyTo: this.oid, persistent: conf.resultPersistent },
       redis: {
         host: conf.redisHost,
         port: conf.redisPort,

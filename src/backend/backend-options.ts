@@ -2,6 +2,7 @@ import type { Codec } from '../../protocol/serializers.js'
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import type { RedisBackendSettings } from './redis-target.js'
+import type { RpcSettings } from './rpc-broker.js'
 
 /** What a result backend needs to know; the app makes it from its settings, so no setting is read down here. */
 export interface BackendOptions {
@@ -32,6 +33,8 @@ export interface BackendOptions {
   readonly maxSleepMs?: number | undefined
   /** The `redis_*` settings, for what a Redis URL leaves open. */
   readonly redis?: RedisBackendSettings | undefined
+  /** The app's broker and reply queue, for `rpc://`. Without it that backend is refused. */
+  readonly rpc?: RpcSettings | undefined
   /** Permission bits of result files before the umask. Default 0o666, as Python's `open`. */
   readonly fileMode?: number | undefined
 }

@@ -12,11 +12,11 @@ import { KeyValueBackend } from './key-value.js'
 import { MemoryResultStore, MemoryResults } from './memory.js'
 import { RedisResultStore } from './redis.js'
 import { redisBackendTarget } from './redis-target.js'
+import { RpcBackend } from './rpc.js'
 
 /** The other names of `celery/app/backends.py` BACKEND_ALIASES, which no part of this version serves. */
 const OTHER_CELERY_BACKENDS = new Set([
   'amqp',
-  'rpc',
   'mongodb',
   'db',
   'database',
@@ -84,10 +84,13 @@ export function openBackend(
       })
       return new KeyValueBackend(store, options)
     }
+    case 'rpc':
+      if (options.rpc !== undefined) return new RpcBackend(options.rpc, options)
+      throw new ConfigError('The rpc:// result backend needs the broker of an app.')
   }
   const shown = `'${redactUrl(url ?? '')}'`
   const known =
-    'Use redis://host/0 or file:///path/to/folder (shared with Python), cache+memory:// (this process only) or disabled://.'
+    'Use redis://host/0 or file:///path/to/folder (shared with Python), rpc:// (over the broker), cache+memory:// (this process only) or disabled://.'
   if (alias === 'cache' || OTHER_CELERY_BACKENDS.has(alias)) {
     throw new UnknownSchemeError(
       `The result backend ${shown} exists in Celery, but this version of celeriac has no ${alias} backend. ${known}`,
