@@ -64,21 +64,25 @@ const readers = new Map<string, Reader>(
 
 /** Properties by their wire names, in kombu's order, without those of the transport; absent ones are left out. */
 export function propertiesToWire(properties: MessageProperties): Readonly<Record<string, unknown>> {
-  const entries: readonly (readonly [string, unknown])[] = [
-    ['correlation_id', properties.correlationId],
-    ['reply_to', properties.replyTo],
-    ['message_id', properties.messageId],
-    ['timestamp', properties.timestamp],
-    ['type', properties.type],
-    ['user_id', properties.userId],
-    ['app_id', properties.appId],
-    ['cluster_id', properties.clusterId],
-    ...Object.entries(properties.extra ?? {}).filter(([name]) => !TRANSPORT_NAMES.has(name)),
-    ['delivery_mode', properties.deliveryMode],
-    ['expiration', properties.expiration],
-    ['priority', properties.priority],
-  ]
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined))
+  const wire: Record<string, unknown> = {}
+  const add = (name: string, value: unknown): void => {
+    if (value !== undefined) wire[name] = value
+  }
+  add('correlation_id', properties.correlationId)
+  add('reply_to', properties.replyTo)
+  add('message_id', properties.messageId)
+  add('timestamp', properties.timestamp)
+  add('type', properties.type)
+  add('user_id', properties.userId)
+  add('app_id', properties.appId)
+  add('cluster_id', properties.clusterId)
+  for (const [name, value] of Object.entries(properties.extra ?? {})) {
+    if (!TRANSPORT_NAMES.has(name)) add(name, value)
+  }
+  add('delivery_mode', properties.deliveryMode)
+  add('expiration', properties.expiration)
+  add('priority', properties.priority)
+  return wire
 }
 
 function text(value: unknown): string | undefined {

@@ -41,16 +41,22 @@ export interface BodyPolicy {
 
 /** Writes a task message (wire-format 1.1, 1.6). Throws `EncodeError`, and `InvalidTaskError` for a chain in protocol 1. */
 export function encodeTask(fields: TaskFields, body: TaskBody, how: TaskEncoding): Envelope {
-  const args = how.argsAsTuple === true ? Tuple.from(body.args) : body.args
-  // only pickle can tell a tuple from a list; Python sends tuples there
-  const sent = how.serializer === 'pickle' ? { ...body, args } : body
-  const value = how.protocol === 1 ? bodyV1(fields, sent) : bodyTriple(sent)
-  const payload = how.codec.encode(
-    how.serializer === 'pickle' && Array.isArray(value) ? Tuple.from(value) : value,
-    how.serializer,
-  )
-  const headers = how.protocol === 1 ? {} : taskHeaders(fields, args, body.kwargs)
+  const asTuple = how.argsAsTuple === true
+  const value = how.serializer === 'pickle' ? pickled(fields, body, how) : bodyValue(fields, body, how)
+  const payload = how.codec.encode(value, how.serializer)
+  const headers = how.protocol === 1 ? {} : taskHeaders(fields, body.args, body.kwargs, { asTuple })
   return compressed(payload, headers, taskProperties(fields), how)
+}
+
+function bodyValue(fields: TaskFields, body: TaskBody, { protocol }: TaskEncoding): unknown {
+  return protocol === 1 ? bodyV1(fields, body) : bodyTriple(body)
+}
+
+/** Only pickle can tell a tuple from a list; Python sends tuples there. */
+function pickled(fields: TaskFields, body: TaskBody, how: TaskEncoding): unknown {
+  const args = how.argsAsTuple === true ? Tuple.from(body.args) : body.args
+  const value = bodyValue(fields, { ...body, args }, how)
+  return Array.isArray(value) ? Tuple.from(value) : value
 }
 
 /** The headers of protocol 2 in Celery's emission order (surface PUB-030). */
@@ -58,9 +64,10 @@ export function taskHeaders(
   fields: TaskFields,
   args: readonly unknown[],
   kwargs: Readonly<Record<string, unknown>>,
+  how: { readonly asTuple?: boolean } = {},
 ): Readonly<Record<string, unknown>> {
   const stamped = fields.stampedHeaders
-  return {
+  const headers = {
     lang: fields.lang ?? 'js',
     task: fields.task,
     id: fields.id,
@@ -73,28 +80,29 @@ export function taskHeaders(
     timelimit: [fields.timeLimit ?? null, fields.softTimeLimit ?? null],
     root_id: fields.rootId || fields.id,
     parent_id: fields.parentId ?? null,
-    argsrepr: fields.argsRepr ?? saferepr(args),
+    argsrepr: fields.argsRepr ?? saferepr(args, how),
     kwargsrepr: fields.kwargsRepr ?? saferepr(kwargs),
     origin: fields.origin ?? null,
     ignore_result: fields.ignoreResult ?? null,
     replaced_task_nesting: fields.replacedTaskNesting ?? 0,
     stamped_headers: stamped ?? null,
     stamps: fields.stamps ?? {},
-    ...fields.customHeaders,
   }
+  return fields.customHeaders === undefined ? headers : { ...headers, ...fields.customHeaders }
 }
 
 /** The properties of a task message (wire-format 1.1.2). */
 export function taskProperties(fields: TaskFields): MessageProperties {
   const { expiration, properties } = fields
-  return {
-    ...(properties === undefined ? {} : propertiesFromWire(properties)),
+  const own = {
     correlationId: fields.correlationId ?? fields.id,
     replyTo: fields.replyTo ?? '',
     deliveryMode: fields.deliveryMode ?? 2,
     priority: fields.priority ?? 0,
-    ...(expiration === undefined ? {} : { expiration }),
   }
+  if (properties === undefined && expiration === undefined) return own
+  const given = properties === undefined ? {} : propertiesFromWire(properties)
+  return { ...given, ...own, ...(expiration === undefined ? {} : { expiration }) }
 }
 
 /** Compresses where asked to and says so in the headers, last as kombu does. */

@@ -40,8 +40,8 @@ export interface OpenConnection {
   readonly connection: Connection
   /** Without its password. */
   readonly displayUrl: string
-  /** Declares what was not declared on this connection before; `key` names it. */
-  declareOnce(key: string, topology: () => Topology): Promise<void>
+  /** Declares what was not declared on this connection before, else undefined; `key` names it. */
+  declareOnce(key: string, topology: () => Topology): Promise<void> | undefined
 }
 
 /** Hands out the publishing connection of one app. */
@@ -64,6 +64,11 @@ export class PublishConnections {
   /** True once `close` was called. */
   get isClosed(): boolean {
     return this.aborter.signal.aborted
+  }
+
+  /** The shared connection when it is open. */
+  get ready(): OpenConnection | undefined {
+    return this.isClosed ? undefined : this.current
   }
 
   /** All URLs without their passwords. */
@@ -107,10 +112,10 @@ export class PublishConnections {
       const dialed = this.dial()
       this.shared = dialed
       const forget = (): void => {
-        if (this.shared === dialed) this.shared = undefined
+        if (this.shared === dialed) this.forget()
       }
       dialed.then((open) => {
-        this.current = open
+        if (this.shared === dialed) this.current = open
         open.connection.closed.then(forget)
       }, forget)
     }
@@ -174,15 +179,19 @@ export class PublishConnections {
       await connection.close()
       signal.throwIfAborted()
     }
-    const declared = new Map<string, Promise<void>>()
+    const declared = new Map<string, Promise<void> | undefined>()
     const open: OpenConnection = {
       connection,
       displayUrl: redactUrl(url),
       declareOnce(key, topology) {
-        const done = declared.get(key) ?? connection.declare(topology())
-        declared.set(key, done)
-        done.catch(() => declared.delete(key))
-        return done
+        if (declared.has(key)) return declared.get(key)
+        const declaring = connection.declare(topology())
+        declared.set(key, declaring)
+        declaring.then(
+          () => declared.set(key, undefined),
+          () => declared.delete(key),
+        )
+        return declaring
       },
     }
     this.openOnes.add(open)
@@ -190,11 +199,18 @@ export class PublishConnections {
     return open
   }
 
-  private giveUp(open: OpenConnection): void {
-    if (this.current === open) this.shared = undefined
+  /** Closes a connection that failed or is late; the next use opens another. Safe twice. */
+  giveUp(open: OpenConnection): void {
+    if (this.current === open) this.forget()
+    if (!this.openOnes.has(open)) return
     this.dispose(open).catch((error: unknown) => {
       this.deps.logger.debug({ err: error, broker: open.displayUrl }, 'closing a lost connection failed')
     })
+  }
+
+  private forget(): void {
+    this.shared = undefined
+    this.current = undefined
   }
 
   private async dispose(open: OpenConnection): Promise<void> {

@@ -14,10 +14,11 @@ import type { Clock } from '../clock.js'
 import { BrokerUnavailableError, InvalidArgumentError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Connection, Subscription } from '../transport/transport.js'
+import { defaultTimeoutMs } from './attempts.js'
 import { orAborted } from './connections.js'
 import { type ControlAnswer, ReplyCollector } from './control-replies.js'
 import { Mailbox } from './mailbox.js'
-import { assertFanout, defaultTimeoutMs, type Publisher } from './publisher.js'
+import { assertFanout, type Publisher } from './publisher.js'
 import type { Settings } from './settings.js'
 
 /** What remote control needs from its app. */

@@ -29,6 +29,8 @@ export interface Preparing {
   readonly origin: string
   /** The queue where an rpc backend waits; sent with every task, as Celery does. */
   readonly replyTo: string
+  /** `task_publish_retry_policy` in our names. */
+  readonly retryPolicy: RetryPolicy
 }
 
 /** Where a message goes, and what is declared before. */
@@ -69,7 +71,6 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
   const options = app.router.route(asked.routeName ?? name, args, kwargs, asked)
   const destination = destinationOf(options, app)
   const expires = expiry(options.expires, nowMs, app.zone)
-  const { expiration: givenExpiration, ...properties } = options.properties ?? {}
   const fields: TaskFields = {
     id,
     task: name,
@@ -95,8 +96,8 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
     correlationId: options.correlationId,
     priority: priorityOf(request, options, app.settings),
     deliveryMode: destination.deliveryMode,
-    expiration: expires ? expires.expiration : expirationText(givenExpiration),
-    properties,
+    expiration: expires ? expires.expiration : expirationText(options.properties?.['expiration']),
+    properties: options.properties && withoutExpiration(options.properties),
     customHeaders: options.headers,
   }
   return {
@@ -109,7 +110,7 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
     // `args or ()`: no arguments are an empty tuple however they were given
     argsAsTuple: request.argsAsTuple || args.length === 0,
     retry: options.retry ?? app.settings.taskPublishRetry,
-    retryPolicy: { ...policyOf(app.settings.taskPublishRetryPolicy), ...options.retryPolicy },
+    retryPolicy: options.retryPolicy ? { ...app.retryPolicy, ...options.retryPolicy } : app.retryPolicy,
     expiredSeconds: expires?.expiredSeconds,
   }
 }
@@ -124,10 +125,10 @@ export function destinationOf(
   const queue = name === undefined ? undefined : queues.get(name)
   const type = options.exchangeType ?? queue?.exchange.type ?? 'direct'
   const mode = options.deliveryMode ?? queue?.exchange.deliveryMode ?? settings.taskDefaultDeliveryMode
-  const base = {
-    queue: queue?.name,
-    declare: queue === undefined || queue.isBroadcast ? undefined : queue,
-    deliveryMode: deliveryModeOf(mode),
+  const deliveryMode = deliveryModeOf(mode)
+  const declare = queue === undefined || queue.isBroadcast ? undefined : queue
+  const to = (exchange: string, routingKey: string): Destination => {
+    return { exchange, routingKey, queue: queue?.name, declare, deliveryMode }
   }
   if ((!options.exchange || !options.routingKey) && type === 'direct') {
     if (queue === undefined) {
@@ -135,16 +136,13 @@ export function destinationOf(
         `A direct exchange ('${options.exchange}') without a routing key reaches no queue: give routingKey, or queue.`,
       )
     }
-    return { ...base, exchange: '', routingKey: queue.name }
+    return to('', queue.name)
   }
-  if (options.exchange === undefined) {
-    return {
-      ...base,
-      exchange: queue?.exchange.name || settings.taskDefaultExchange,
-      routingKey: options.routingKey || queue?.routingKey || settings.taskDefaultRoutingKey,
-    }
-  }
-  return { ...base, exchange: options.exchange, routingKey: options.routingKey ?? '' }
+  if (options.exchange !== undefined) return to(options.exchange, options.routingKey ?? '')
+  return to(
+    queue?.exchange.name || settings.taskDefaultExchange,
+    options.routingKey || queue?.routingKey || settings.taskDefaultRoutingKey,
+  )
 }
 
 /** The `eta` header: countdown wins and 0 means none; a moment is written in UTC, text as it is (PUB-003 to PUB-005). */
@@ -196,8 +194,12 @@ export function policyOf(policy: Readonly<Record<string, unknown>>): RetryPolicy
 
 /** What was given wins; undefined is not given, null takes a default away (surface PUB-008). */
 function merged(defaults: SendOptions, options: SendOptions): SendOptions {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined)
-  return { ...defaults, ...Object.fromEntries(given) }
+  const all: Record<string, unknown> = { ...defaults }
+  for (const name in options) {
+    const value: unknown = options[name as keyof SendOptions]
+    if (value !== undefined) all[name] = value
+  }
+  return all
 }
 
 function checkArguments({ name, args, kwargs }: SendRequest): void {
@@ -218,6 +220,8 @@ function kind(value: unknown): string {
   return value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
 }
 
+const none: TaskBody['chain'] = []
+
 function bodyOf(
   args: readonly unknown[],
   kwargs: Readonly<Record<string, unknown>>,
@@ -226,9 +230,9 @@ function bodyOf(
   return {
     args,
     kwargs,
-    callbacks: linkables(options.link).map(signatureDataOf),
-    errbacks: linkables(options.linkError).map(signatureDataOf),
-    chain: (options.chain ?? []).map(signatureDataOf),
+    callbacks: options.link === undefined ? none : linkables(options.link).map(signatureDataOf),
+    errbacks: options.linkError === undefined ? none : linkables(options.linkError).map(signatureDataOf),
+    chain: options.chain === undefined ? none : options.chain.map(signatureDataOf),
     chord: options.chord === undefined ? undefined : signatureDataOf(options.chord),
   }
 }
@@ -271,6 +275,11 @@ function checkedIso(text: string, what: string): string {
       cause,
     })
   }
+}
+
+/** It has a field of its own. */
+function withoutExpiration({ expiration: _, ...others }: Readonly<Record<string, unknown>>): typeof others {
+  return others
 }
 
 /** Kombu's `expiration` option is seconds; text is taken for milliseconds, as on the wire. */

@@ -2,9 +2,9 @@
  * Sends task messages (`celery/app/base.py` send_task, `celery/app/amqp.py`, kombu's `Producer`).
  *
  * Rule 1: everything is routed and encoded before anything is sent: an error in one request sends none.
- * Rule 2: a publish ends within `timeoutMs` (default 5000, connecting and retries included) or when its signal aborts.
- * Rule 3: only connectivity is retried. A retry may send twice what the broker had already taken when its answer was
- *         lost: at least once, as in Celery.
+ * Rule 2: a publish ends within `timeoutMs` (default 5000) or when its signal aborts; see attempts.ts.
+ * Rule 3: a retry may send twice what the broker had already taken when its answer was lost: at least once, as in
+ *         Celery.
  * Rule 4: messages of one call that share a retry policy reach the broker in one batch, in order.
  */
 
@@ -15,19 +15,18 @@ import type { Codec } from '../../protocol/serializers.js'
 import { bodyTriple } from '../../protocol/task-body.js'
 import { encodeTask, type TaskBody } from '../../protocol/task-message.js'
 import { encodeRetry } from '../../protocol/task-retry.js'
-import { linearDelayMs } from '../backoff.js'
 import type { RetryPolicy, SendOptions } from '../canvas/send-options.js'
-import { type Clock, pause } from '../clock.js'
-import { BrokerUnavailableError, ConfigError, ConnectivityError } from '../errors.js'
+import type { Clock } from '../clock.js'
+import { ConfigError } from '../errors.js'
 import type { Resend } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
 import type { Address, Connection, Exchange, Outgoing } from '../transport/transport.js'
+import { Attempts, type Bounds, defaultTimeoutMs } from './attempts.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
 import {
-  type Destination,
   destinationOf,
   etaOf,
   expiry,
@@ -64,21 +63,11 @@ export interface PublisherDeps {
   readonly random: () => number
 }
 
-/** How long a call to the broker may take. */
-export interface Bounds {
-  /** Milliseconds, connecting included; default 5000. */
-  readonly timeoutMs?: number | undefined
-  readonly signal?: AbortSignal | undefined
-}
-
-/** Milliseconds that a publish may take when nobody says otherwise: Celery's default policy ends sooner. */
-export const defaultTimeoutMs = 5000
-
 interface Ready {
   readonly id: string
   readonly task: string
   readonly outgoing: Outgoing
-  readonly body: unknown
+  readonly body: TaskBody
   readonly declare: TaskQueue | undefined
   readonly retry: boolean
   readonly policy: RetryPolicy
@@ -89,8 +78,10 @@ export class Publisher {
   private readonly deps: PublisherDeps
   private readonly app: Preparing
   private readonly connections: PublishConnections
+  private readonly attempts: Attempts
   /** Opens a connection for each use: what consumes must leave nothing behind on the shared one. */
   private readonly ownConnections: PublishConnections
+  private readonly ownAttempts: Attempts
 
   /** Connects when first used. Throws `ConfigError` for routes or a zone that cannot be used. */
   constructor(deps: PublisherDeps) {
@@ -104,7 +95,9 @@ export class Publisher {
       failoverStrategy: settings.brokerFailoverStrategy,
     }
     this.connections = new PublishConnections(how)
+    this.attempts = new Attempts(this.connections, deps)
     this.ownConnections = new PublishConnections({ ...how, poolLimit: 0 })
+    this.ownAttempts = new Attempts(this.ownConnections, deps)
     this.app = {
       settings,
       queues: deps.queues,
@@ -112,6 +105,7 @@ export class Publisher {
       zone: new ZonedTime(appZone(settings)),
       origin: deps.origin,
       replyTo: deps.replyTo,
+      retryPolicy: policyOf(settings.taskPublishRetryPolicy),
     }
   }
 
@@ -127,16 +121,18 @@ export class Publisher {
    */
   async send(requests: readonly SendRequest[]): Promise<readonly Sent[]> {
     const now = this.deps.clock.now()
-    const prepared = requests.map((request) => {
-      const id = request.options.taskId || this.deps.newId()
-      return prepareTask(request, id, now, this.app)
-    })
-    const ready: Ready[] = []
-    for (const task of prepared) {
-      this.warnIfExpired(task)
-      ready.push(await this.encoded(task))
+    const prepared: PreparedTask[] = []
+    for (const request of requests) {
+      prepared.push(prepareTask(request, request.options.taskId || this.deps.newId(), now, this.app))
     }
-    await this.publishAll(ready, boundsOf(requests.map(({ options }) => options)))
+    const ready = prepared.map((task) => this.encoded(task))
+    if (this.deps.signals.beforeTaskPublish.hasReceivers) {
+      for (const [at, task] of prepared.entries()) {
+        // receivers may have changed args and kwargs in place
+        ready[at] = await this.announced(ready[at] as Ready, () => this.encode(task))
+      }
+    }
+    await this.publishAll(ready, boundsOf(requests))
     return prepared.map(({ fields, destination, ignoreResult }) => ({
       id: fields.id,
       queue: destination.queue,
@@ -171,17 +167,17 @@ export class Publisher {
     const ready = await this.announced({
       id: message.id,
       task: message.task,
-      outgoing: { envelope, to: addressOf(destination) },
-      body: bodyTriple({
+      outgoing: { envelope, to: destination },
+      body: {
         ...request.body,
         args: change.args ?? request.body.args,
         kwargs: change.kwargs ?? request.body.kwargs,
-      }),
+      },
       declare: destination.declare,
       retry: options.retry ?? this.app.settings.taskPublishRetry,
-      policy: { ...policyOf(this.app.settings.taskPublishRetryPolicy), ...options.retryPolicy },
+      policy: { ...this.app.retryPolicy, ...options.retryPolicy },
     })
-    await this.publishAll([ready], boundsOf([options]))
+    await this.publishAll([ready], options)
   }
 
   /**
@@ -197,16 +193,20 @@ export class Publisher {
       readonly exchange?: Exchange
     } = {},
   ): Promise<void> {
-    await this.bounded(options, options.what ?? 'a message', (signal) =>
-      this.attempts(signal, this.app.settings.taskPublishRetry, this.defaultPolicy, async (open) => {
-        const { exchange } = options
+    const { exchange } = options
+    const { taskPublishRetry } = this.app.settings
+    await this.attempts.run(
+      () => options.what ?? 'a message',
+      async (open, signal) => {
         if (exchange?.type === 'fanout') assertFanout(open.connection, open.displayUrl)
         if (exchange !== undefined) {
           await open.connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
         }
-        await this.declared(open, options.declare)
-        await open.connection.publish([{ envelope, to, mandatory: false }], { signal })
-      }),
+        if (options.declare !== undefined) await this.declaring(open, options.declare)
+        await open.connection.publish([{ envelope, to, mandatory: false }], withSignal(signal))
+      },
+      options,
+      taskPublishRetry ? this.app.retryPolicy : undefined,
     )
   }
 
@@ -215,15 +215,19 @@ export class Publisher {
    * `BrokerUnavailableError`.
    */
   run<T>(what: string, work: (connection: Connection) => Promise<T>, bounds: Bounds = {}): Promise<T> {
-    return this.bounded(bounds, what, (signal) =>
-      this.connections.use(signal, (open) => work(open.connection)),
+    return this.attempts.run(
+      () => what,
+      (open) => work(open.connection),
+      bounds,
     )
   }
 
   /** As `run`, with a connection that is opened for `work` and closed after it. */
   runAlone<T>(what: string, work: (connection: Connection) => Promise<T>, bounds: Bounds = {}): Promise<T> {
-    return this.bounded(bounds, what, (signal) =>
-      this.ownConnections.use(signal, (open) => work(open.connection)),
+    return this.ownAttempts.run(
+      () => what,
+      (open) => work(open.connection),
+      bounds,
     )
   }
 
@@ -249,10 +253,6 @@ export class Publisher {
     await Promise.all([this.connections.close(), this.ownConnections.close()])
   }
 
-  private get defaultPolicy(): RetryPolicy {
-    return policyOf(this.app.settings.taskPublishRetryPolicy)
-  }
-
   private warnIfExpired({ fields, expiredSeconds }: PreparedTask): void {
     if (expiredSeconds === undefined) return
     this.deps.logger.warn(
@@ -262,36 +262,27 @@ export class Publisher {
     )
   }
 
-  private encode(task: PreparedTask, argsAsTuple: boolean, body: TaskBody): Envelope {
+  private encode({ serializer, compression, fields, argsAsTuple, body }: PreparedTask): Envelope {
     const protocol = this.app.settings.taskProtocol === 1 ? 1 : 2
-    const { serializer, compression, fields } = task
-    const envelope = encodeTask(fields, body, {
-      codec: this.deps.codec,
-      serializer,
-      compression,
-      argsAsTuple,
-      protocol,
-    })
+    const how = { codec: this.deps.codec, serializer, compression, argsAsTuple, protocol } as const
+    const envelope = encodeTask(fields, body, how)
     if (protocol === 2 || fields.customHeaders === undefined) return envelope
     // protocol 1 has no headers but those of the caller (send_task_message: headers2.update)
     return { ...envelope, headers: { ...fields.customHeaders, ...envelope.headers } }
   }
 
-  private async encoded(task: PreparedTask): Promise<Ready> {
-    const envelope = this.encode(task, task.argsAsTuple, task.body)
-    return this.announced(
-      {
-        id: task.fields.id,
-        task: task.fields.task,
-        outgoing: { envelope, to: addressOf(task.destination) },
-        body: bodyTriple(task.body),
-        declare: task.destination.declare,
-        retry: task.retry,
-        policy: task.retryPolicy,
-      },
-      // receivers may have changed args and kwargs in place
-      () => this.encode(task, task.argsAsTuple, task.body),
-    )
+  private encoded(task: PreparedTask): Ready {
+    this.warnIfExpired(task)
+    const { fields, destination, body, retry, retryPolicy } = task
+    return {
+      id: fields.id,
+      task: fields.task,
+      outgoing: { envelope: this.encode(task), to: destination },
+      body,
+      declare: destination.declare,
+      retry,
+      policy: retryPolicy,
+    }
   }
 
   /** Lets receivers of before_task_publish change headers and properties (surface PUB-038, SIG-001). */
@@ -302,7 +293,7 @@ export class Publisher {
     const headers = { ...envelope.headers }
     const properties = { ...propertiesToWire(envelope.properties) }
     await beforeTaskPublish.send(ready.task, {
-      body: ready.body,
+      body: bodyTriple(ready.body),
       exchange: to.exchange,
       routingKey: to.routingKey,
       headers,
@@ -318,93 +309,52 @@ export class Publisher {
   }
 
   private async publishAll(messages: readonly Ready[], bounds: Bounds): Promise<void> {
-    const first = messages[0]
-    if (first === undefined) return
-    const what = messages.length === 1 ? `task ${first.task}[${first.id}]` : `${messages.length} tasks`
-    await this.bounded(bounds, what, async (signal) => {
-      for (const run of runsOf(messages)) await this.publishRun(run, signal)
-    })
-  }
-
-  private async declared(open: OpenConnection, queue: TaskQueue | undefined): Promise<void> {
-    if (queue === undefined) return
-    try {
-      await open.declareOnce(queue.name, () => topologyOf([queue]))
-    } catch (error) {
-      // A name that the broker refuses would fail every worker that consumes all queues of this app.
-      if (error instanceof ConfigError) this.deps.queues.forget(queue.name)
-      throw error
+    const runs = runsOf(messages)
+    if (runs.length === 1) return this.publishRun(messages, bounds)
+    // One bound for all of them: each run gets what the earlier ones left.
+    const { clock } = this.deps
+    const endsAt = clock.monotonic() + (bounds.timeoutMs ?? defaultTimeoutMs)
+    for (const run of runs) {
+      await this.publishRun(run, { ...bounds, timeoutMs: Math.max(0, endsAt - clock.monotonic()) })
     }
   }
 
-  private async publishRun(run: readonly Ready[], signal: AbortSignal): Promise<void> {
-    const { retry, policy } = run[0] as Ready
-    await this.attempts(signal, retry, policy, async (open) => {
-      for (const { declare } of run) await this.declared(open, declare)
-      await open.connection.publish(
-        run.map(({ outgoing }) => outgoing),
-        { signal },
-      )
-    })
+  /** Undefined when it was declared on this connection before. */
+  private declaring(open: OpenConnection, queue: TaskQueue): Promise<void> | undefined {
+    return open
+      .declareOnce(queue.name, () => topologyOf([queue]))
+      ?.catch((error: unknown) => {
+        // A name that the broker refuses would fail every worker that consumes all queues of this app.
+        if (error instanceof ConfigError) this.deps.queues.forget(queue.name)
+        throw error
+      })
+  }
+
+  private async publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
+    const { retry, policy, task, id } = run[0] as Ready
+    const messages = run.map(({ outgoing }) => outgoing)
+    await this.attempts.run(
+      () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
+      async (open, signal) => {
+        for (const { declare } of run) {
+          const declaring = declare && this.declaring(open, declare)
+          if (declaring !== undefined) await declaring
+        }
+        await open.connection.publish(messages, withSignal(signal))
+      },
+      bounds,
+      retry ? policy : undefined,
+    )
     const { afterTaskPublish } = this.deps.signals
     if (!afterTaskPublish.hasReceivers) return
     for (const { task, outgoing, body } of run) {
       const { exchange, routingKey } = outgoing.to
       await afterTaskPublish.send(task, {
-        body,
+        body: bodyTriple(body),
         headers: { ...outgoing.envelope.headers },
         exchange,
         routingKey,
       })
-    }
-  }
-
-  private async attempts(
-    signal: AbortSignal,
-    retry: boolean,
-    policy: RetryPolicy,
-    work: (open: OpenConnection) => Promise<void>,
-  ): Promise<void> {
-    const most = retry
-      ? policy.maxRetries === null
-        ? Number.POSITIVE_INFINITY
-        : (policy.maxRetries ?? 3)
-      : 0
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await this.connections.use(signal, work)
-      } catch (error) {
-        const isFinal = signal.aborted || this.connections.isClosed || attempt >= most
-        if (isFinal || !(error instanceof ConnectivityError)) throw error
-        this.deps.logger.debug({ err: error, attempt: attempt + 1 }, 'publishing failed; trying again')
-        await pause(this.deps.clock, delayMs(attempt, policy), signal)
-      }
-    }
-  }
-
-  /** Ends `work` in time, and says which publish failed and what to do. */
-  private async bounded<T>(
-    { timeoutMs = defaultTimeoutMs, signal }: Bounds,
-    what: string,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    signal?.throwIfAborted()
-    const timeout = new AbortController()
-    const cancel = this.deps.clock.after(timeoutMs, () => {
-      timeout.abort(new BrokerUnavailableError(`no answer within ${timeoutMs} ms`))
-    })
-    const either = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal])
-    try {
-      return await work(either)
-    } catch (error) {
-      if (!(error instanceof ConnectivityError)) throw error
-      throw new BrokerUnavailableError(
-        `The broker at ${this.displayUrl} did not take ${what}: ${error.message}. ` +
-          'It may or may not have arrived. Check that the broker is up and that brokerUrl is right, then send again.',
-        { cause: error },
-      )
-    } finally {
-      cancel()
     }
   }
 }
@@ -417,40 +367,39 @@ export function assertFanout({ capabilities }: Connection, displayUrl: string): 
   )
 }
 
-function addressOf({ exchange, routingKey }: Destination): Address {
-  return { exchange, routingKey }
-}
-
 /** The shortest bound of all, and any signal that is given. */
-function boundsOf(options: readonly SendOptions[]): Bounds {
-  const times = options.flatMap(({ timeoutMs }) => (timeoutMs === undefined ? [] : [timeoutMs]))
-  const signals = [...new Set(options.flatMap(({ signal }) => (signal === undefined ? [] : [signal])))]
-  return {
-    timeoutMs: times.length > 0 ? Math.min(...times) : undefined,
-    signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
+function boundsOf(requests: readonly SendRequest[]): Bounds {
+  if (requests.length === 1) return (requests[0] as SendRequest).options
+  let shortest: number | undefined
+  const signals = new Set<AbortSignal>()
+  for (const { options } of requests) {
+    const { timeoutMs, signal } = options
+    if (timeoutMs !== undefined) shortest = Math.min(timeoutMs, shortest ?? timeoutMs)
+    if (signal !== undefined) signals.add(signal)
   }
+  const [signal] = signals
+  return { timeoutMs: shortest, signal: signals.size > 1 ? AbortSignal.any([...signals]) : signal }
 }
 
 /** Neighbours with the same retry policy travel together. */
 function runsOf(messages: readonly Ready[]): readonly (readonly Ready[])[] {
   const runs: Ready[][] = []
-  let before: string | undefined
+  let before: Ready | undefined
   for (const message of messages) {
-    const key = JSON.stringify([message.retry, message.policy])
-    if (key === before) runs.at(-1)?.push(message)
+    if (before !== undefined && isSameRetry(before, message)) runs.at(-1)?.push(message)
     else runs.push([message])
-    before = key
+    before = message
   }
   return runs
 }
 
-/** Kombu's `retry_over_time`, with Celery's default policy where the policy says nothing. */
-function delayMs(attempt: number, policy: RetryPolicy): number {
-  return linearDelayMs(attempt, {
-    startMs: (policy.intervalStart ?? 0) * 1000,
-    stepMs: (policy.intervalStep ?? 0.2) * 1000,
-    maxMs: (policy.intervalMax ?? 1) * 1000,
-  })
+function isSameRetry(one: Ready, other: Ready): boolean {
+  if (one.retry !== other.retry) return false
+  return one.policy === other.policy || JSON.stringify(one.policy) === JSON.stringify(other.policy)
+}
+
+function withSignal(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal }
 }
 
 function definedTimes({ countdown, eta }: Resend): Pick<SendOptions, 'countdown' | 'eta'> {

@@ -144,12 +144,16 @@ function isOurs(key: string): boolean {
   return /^[a-z]+[A-Z]/.test(key) || key === 'properties' || key === 'stamps' || key === 'signal'
 }
 
-/** Without what is undefined or null: neither counts as given (Celery's `lpmerge`). */
-/** An empty queue name is none, as in Celery; an empty exchange is the default one. */
+/**
+ * A copy without what is undefined or null: neither counts as given (Celery's `lpmerge`). An empty queue name is none,
+ * as in Celery; an empty exchange is the default one.
+ */
 function present(options: SendOptions): SendOptions {
-  return Object.fromEntries(
-    Object.entries(options).filter(
-      ([name, value]) => value !== undefined && value !== null && !(name === 'queue' && value === ''),
-    ),
-  ) as SendOptions
+  const given: Record<string, unknown> = {}
+  for (const name in options) {
+    const value: unknown = options[name as keyof SendOptions]
+    if (value === undefined || value === null || (name === 'queue' && value === '')) continue
+    given[name] = value
+  }
+  return given
 }
