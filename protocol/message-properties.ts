@@ -64,24 +64,31 @@ const readers = new Map<string, Reader>(
 
 /** Properties by their wire names, in kombu's order, without those of the transport; absent ones are left out. */
 export function propertiesToWire(properties: MessageProperties): Readonly<Record<string, unknown>> {
+  const wire = propertiesBeforePriority(properties)
+  if (properties.priority !== undefined) wire['priority'] = properties.priority
+  return wire
+}
+
+/** The same without the priority, in an object to which more may be added. */
+export function propertiesBeforePriority(properties: MessageProperties): Record<string, unknown> {
   const wire: Record<string, unknown> = {}
-  const add = (name: string, value: unknown): void => {
-    if (value !== undefined) wire[name] = value
+  const { correlationId, replyTo, messageId, timestamp, type, userId, appId, clusterId, extra } = properties
+  const { deliveryMode, expiration } = properties
+  if (correlationId !== undefined) wire['correlation_id'] = correlationId
+  if (replyTo !== undefined) wire['reply_to'] = replyTo
+  if (messageId !== undefined) wire['message_id'] = messageId
+  if (timestamp !== undefined) wire['timestamp'] = timestamp
+  if (type !== undefined) wire['type'] = type
+  if (userId !== undefined) wire['user_id'] = userId
+  if (appId !== undefined) wire['app_id'] = appId
+  if (clusterId !== undefined) wire['cluster_id'] = clusterId
+  for (const [name, value] of extra === undefined ? [] : Object.entries(extra)) {
+    if (value === undefined || TRANSPORT_NAMES.has(name)) continue
+    // assigning would not make a member of one called __proto__
+    Object.defineProperty(wire, name, { value, enumerable: true, configurable: true, writable: true })
   }
-  add('correlation_id', properties.correlationId)
-  add('reply_to', properties.replyTo)
-  add('message_id', properties.messageId)
-  add('timestamp', properties.timestamp)
-  add('type', properties.type)
-  add('user_id', properties.userId)
-  add('app_id', properties.appId)
-  add('cluster_id', properties.clusterId)
-  for (const [name, value] of Object.entries(properties.extra ?? {})) {
-    if (!TRANSPORT_NAMES.has(name)) add(name, value)
-  }
-  add('delivery_mode', properties.deliveryMode)
-  add('expiration', properties.expiration)
-  add('priority', properties.priority)
+  if (deliveryMode !== undefined) wire['delivery_mode'] = deliveryMode
+  if (expiration !== undefined) wire['expiration'] = expiration
   return wire
 }
 

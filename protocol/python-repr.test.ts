@@ -68,6 +68,26 @@ describe('saferepr', () => {
     expect(saferepr([hostile])).toContain('Unrepresentable')
     expect(saferepr(Array(1e6).fill('x')).length).toBeLessThan(1100)
   })
+
+  it('PYO-008 writes plain calls as the general way does, wherever they are cut', () => {
+    const scalar = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 30 }),
+      fc.constantFrom("it's", 'a'.repeat(201), -0, 1e300, Number.NaN, null, undefined),
+      fc.integer(),
+      fc.double(),
+      fc.boolean(),
+    )
+    const call = fc.oneof(
+      fc.array(scalar, { maxLength: 6 }),
+      fc.dictionary(fc.string(), scalar, { maxKeys: 6 }),
+    )
+    fc.assert(
+      fc.property(call, fc.integer({ min: 1, max: 80 }), fc.boolean(), (value, maxlen, asTuple) => {
+        // no bound of levels: the general way
+        expect(saferepr(value, { maxlen, asTuple })).toBe(saferepr(value, { maxlen, asTuple, maxlevels: 0 }))
+      }),
+    )
+  })
 })
 
 describe('pyRepr', () => {

@@ -121,9 +121,55 @@ function unwrapped(value: unknown): unknown {
 export function saferepr(value: unknown, options: SafeReprOptions = {}): string {
   const { maxlen = 1024, maxlevels = 3, asTuple = false } = options
   try {
+    const short = maxlevels > 0 ? shortRepr(value, maxlen, asTuple) : undefined
+    if (short !== undefined) return short
     return new SafeRepr(maxlen, maxlevels, asTuple).write(value)
   } catch (cause) {
     return `<Unrepresentable: ${cause instanceof Error ? cause.name : typeof cause}>`
+  }
+}
+
+/** Longest text in a `shortRepr`, which counts no code points. */
+const longestShortText = 200
+
+/** The same for what most calls have: a few plain scalars, in a list or a mapping, with nothing to cut; else undefined. */
+function shortRepr(value: unknown, maxlen: number, asTuple: boolean): string | undefined {
+  let inside = ''
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length; at++) {
+      const piece = shortScalar(value[at])
+      if (piece === undefined || inside.length > maxlen) return undefined
+      inside += at === 0 ? piece : `, ${piece}`
+    }
+    if (inside.length + 2 >= maxlen) return undefined
+    if (!(asTuple || value instanceof Tuple)) return `[${inside}]`
+    return value.length === 1 ? `(${inside},)` : `(${inside})`
+  }
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return undefined
+  for (const key of Object.keys(value)) {
+    const item = (value as Readonly<Record<string, unknown>>)[key]
+    if (item === undefined) continue
+    const piece = shortScalar(item)
+    const name = shortScalar(key)
+    if (piece === undefined || name === undefined || inside.length > maxlen) return undefined
+    inside += inside === '' ? `${name}: ${piece}` : `, ${name}: ${piece}`
+  }
+  return inside.length + 2 < maxlen ? `{${inside}}` : undefined
+}
+
+/** What needs no look at its characters but for quotes; undefined for all else. */
+function shortScalar(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'string':
+      return value.length <= longestShortText ? `'${value.replaceAll("'", "\\'")}'` : undefined
+    case 'number':
+    case 'boolean':
+      return primitiveRepr(value)
+    case 'object':
+      return value === null ? 'None' : undefined
+    default:
+      return undefined
   }
 }
 

@@ -9,10 +9,10 @@
  */
 import type { Envelope } from './envelope.js'
 import { DecodeError, EncodeError } from './errors.js'
-import { decodeJson, encodeJson } from './json.js'
+import { decodeJson, encodeJson, type JsonEncodeOptions } from './json.js'
 import type { CustomType } from './json-types.js'
 import { asMapping, describe, own } from './mapping.js'
-import { propertiesFromWire, propertiesToWire } from './message-properties.js'
+import { propertiesBeforePriority, propertiesFromWire } from './message-properties.js'
 
 /** How a message travels: as published, not the queue it ended in. */
 export interface VirtualDelivery {
@@ -47,26 +47,29 @@ const encoder = new TextEncoder()
 
 /** Writes an envelope with kombu's keys in kombu's order. Throws `EncodeError`. */
 export function encodeVirtualEnvelope(envelope: Envelope, delivery: VirtualDelivery): string {
-  const { priority, ...properties } = propertiesToWire({ priority: 0, ...envelope.properties })
   const bodyEncoding = delivery.bodyEncoding ?? 'base64'
-  const redelivered = delivery.redelivered === true ? { redelivered: true } : {}
+  const isAgain = delivery.redelivered === true
+  const { exchange, routingKey, deliveryTag } = delivery
+  const properties = propertiesBeforePriority(envelope.properties)
+  properties['delivery_info'] = isAgain
+    ? { exchange, routing_key: routingKey, redelivered: true }
+    : { exchange, routing_key: routingKey }
+  properties['priority'] = envelope.properties.priority ?? 0
+  properties['body_encoding'] = bodyEncoding
+  properties['delivery_tag'] = deliveryTag
   return encodeJson(
     {
       body: bodyText(envelope.body, bodyEncoding),
       'content-encoding': envelope.contentEncoding,
       'content-type': envelope.contentType,
-      headers: { ...envelope.headers, ...redelivered },
-      properties: {
-        ...properties,
-        delivery_info: { exchange: delivery.exchange, routing_key: delivery.routingKey, ...redelivered },
-        priority,
-        body_encoding: bodyEncoding,
-        delivery_tag: delivery.deliveryTag,
-      },
+      headers: isAgain ? { ...envelope.headers, redelivered: true } : envelope.headers,
+      properties,
     },
-    delivery.types === undefined ? {} : { types: delivery.types },
+    delivery.types === undefined ? plainJson : { types: delivery.types },
   )
 }
+
+const plainJson: JsonEncodeOptions = {}
 
 function bodyText(body: Uint8Array, encoding: 'base64' | 'utf-8'): string {
   const buffer = Buffer.from(body.buffer, body.byteOffset, body.byteLength)

@@ -365,8 +365,9 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   }
 
   private requestOf(call: Call, taskDefaults: SendOptions, context: TaskContext | undefined): SendRequest {
+    const { name, args, kwargs, argsAsTuple } = call
     const options = { ...call.options, taskId: checkedId(call.options.taskId) || this.newId() }
-    return { ...call, options, taskDefaults, current: currentOf(context) }
+    return { name, args, kwargs, argsAsTuple, options, taskDefaults, current: currentOf(context) }
   }
 
   /** Nobody waits inside a task, so nothing is listened to for its sub-tasks (surface RES-023). */

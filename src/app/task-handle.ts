@@ -70,7 +70,9 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
    */
   async delayMany(calls: readonly CallArguments<A, K>[]): Promise<readonly AsyncResult<Awaited<R>>[]> {
     const { name, presets: options } = this
-    const results = await this.sendMany(calls.map((args) => ({ ...positional(args), name, options })))
+    const results = await this.sendMany(
+      calls.map((given) => ({ ...splitArguments(given), name, argsAsTuple: true, options })),
+    )
     return results as readonly AsyncResult<Awaited<R>>[]
   }
 
@@ -98,8 +100,9 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
   }
 
   private async start(call: Omit<Call, 'name'>): Promise<AsyncResult<Awaited<R>>> {
-    const options = { ...this.presets, ...call.options }
-    const result = await this.send({ ...call, name: this.name, options })
+    const { args, kwargs, argsAsTuple } = call
+    const options = call.options === noOptions ? this.presets : { ...this.presets, ...call.options }
+    const result = await this.send({ name: this.name, args, kwargs, argsAsTuple, options })
     return result as AsyncResult<Awaited<R>>
   }
 
@@ -121,6 +124,9 @@ export function splitCall(
   return { args, kwargs: { ...kwargs }, argsAsTuple: false, options }
 }
 
+const noOptions: SendOptions = {}
+
 function positional(given: Arguments): Omit<Call, 'name'> {
-  return { ...splitArguments(given), argsAsTuple: true, options: {} }
+  const { args, kwargs } = splitArguments(given)
+  return { args, kwargs, argsAsTuple: true, options: noOptions }
 }

@@ -23,7 +23,8 @@ export function splitArguments(given: readonly unknown[]): {
   readonly kwargs: Readonly<Record<string, unknown>>
 } {
   const last = given.at(-1)
-  if (given.slice(0, -1).some((one) => one instanceof Kw)) {
+  for (let at = 0; at < given.length - 1; at += 1) {
+    if (!(given[at] instanceof Kw)) continue
     throw new InvalidArgumentError('kw(...) must be the last argument, and there can be only one')
   }
   if (!(last instanceof Kw)) return { args: given, kwargs: {} }
