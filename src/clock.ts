@@ -10,6 +10,11 @@ export interface Clock {
 
 const longestTimeoutMs = 2 ** 31 - 1
 
+/** Milliseconds that never run backwards, the same in all threads: `performance.now()` begins anew in each of them. */
+export function monotonicOfProcess(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
 /** The machine's clock. Timers do not keep the process alive by themselves when `unref` is true. */
 export function systemClock(options: { readonly unref?: boolean } = {}): Clock {
   return {

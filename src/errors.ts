@@ -95,6 +95,13 @@ export class ConnectionLostError extends ConnectivityError {
 export class DeliveryLostError extends ConnectivityError {
   override readonly code = 'DELIVERY_LOST'
 }
+/**
+ * A worker was frozen, cut off or held up for so long that the broker may have given what it held to others: nothing of
+ * it is started any more, and its session is made anew. What ran goes on, and others may run it too.
+ */
+export class LeaseLostError extends ConnectivityError {
+  override readonly code = 'LEASE_LOST'
+}
 /** The result store cannot be reached, or did not answer within the bound. */
 export class BackendUnavailableError extends ConnectivityError {
   override readonly code = 'BACKEND_UNAVAILABLE'

@@ -65,7 +65,10 @@ export class FilesystemStore implements QueueStore {
     })
     this.leases = {
       intervalMs: options.leaseIntervalMs,
-      renew: () => this.#held.touch(),
+      renew: async () => {
+        await this.#held.touch()
+        return []
+      },
       restoreExpired: async () => {
         const restored = await this.#held.restoreAbandoned()
         for (const file of restored) this.#view.add(file)

@@ -3,9 +3,11 @@
  *
  * Rule 1: a message is settled once. The second settling, and any after the connection ended, is a `DeliveryLostError`.
  * Rule 2: settlings of one tick share a call to the store for each kind; calls never overlap, so their order stays.
- * Rule 3: a store that cannot settle is lost: the message's fate is unknown, and the connection dies whole.
+ * Rule 3: what is not certainly ours any more is not to be started, and its connection is of no use (Rule 1 of
+ *         transport.ts): all that it holds may have been taken at the same time.
+ * Rule 4: a store that cannot settle is lost: the message's fate is unknown, and the connection dies whole.
  */
-import { DeliveryLostError } from '../errors.js'
+import { DeliveryLostError, LeaseLostError } from '../errors.js'
 import type { Claimed, QueueStore, Settling } from './queue-store.js'
 import type { Delivery } from './transport.js'
 
@@ -28,9 +30,14 @@ export class HeldMessages {
   /** Asked of the store and not yet answered. */
   readonly #asked = new Set<Pending>()
   #flushing: Promise<void> | undefined
+  /** This, for the deliveries that it hands out. */
+  readonly #holder: Holder = {
+    settle: (claimed, how) => this.#settle(claimed, how),
+    isHeld: (claimed) => this.#isHeld(claimed),
+  }
   #ended: { readonly cause: Error | undefined } | undefined
 
-  /** `onFailure` is told when the store could not settle. */
+  /** `onFailure` is told when the store could not settle, and when a lease was lost. */
   constructor(store: QueueStore, onFailure: (cause: Error) => void) {
     this.#store = store
     this.#onFailure = onFailure
@@ -39,7 +46,23 @@ export class HeldMessages {
   /** Takes charge of a claimed message; `free` is called once it is settled or lost. */
   hold(claimed: Claimed, free: () => void = () => {}): Delivery {
     this.#held.set(claimed, free)
-    return deliveryOf(claimed, (how) => this.#settle(claimed, how))
+    return new HeldDelivery(claimed, this.#holder)
+  }
+
+  /** Tells that these went to others or may have; false when none of them is held here any more. */
+  lose(claimed: readonly Claimed[]): boolean {
+    const count = claimed.filter((message) => this.#held.has(message)).length
+    if (count === 0) return false
+    const { size } = this.#held
+    this.#onFailure(
+      new LeaseLostError(
+        `the leases of ${count} of ${size} messages ran out or went to others: this process was frozen, cut off from ` +
+          'the broker or out of CPU for longer than the visibility_timeout, or that of another process is shorter. ' +
+          'What has not started is not started here; what runs goes on, and another worker may run it too. Give ' +
+          'every process on this broker the same visibility_timeout, longer than such pauses.',
+      ),
+    )
+    return true
   }
 
   /** What is held now, in the order it was handed over. */
@@ -73,6 +96,13 @@ export class HeldMessages {
       free()
       reject(this.#lost(claimed))
     }
+  }
+
+  #isHeld(claimed: Claimed): boolean {
+    if (!this.#held.has(claimed)) return false
+    if (this.#store.leases?.isHeld?.(claimed) ?? true) return true
+    this.lose([claimed])
+    return false
   }
 
   #settle(claimed: Claimed, how: Settling): Promise<void> {
@@ -141,17 +171,52 @@ export class HeldMessages {
 
 /** A delivery that was gone from the broker when it was handed over: settling it does nothing. */
 export function settledDelivery(claimed: Claimed): Delivery {
-  return deliveryOf(claimed, () => Promise.resolve())
+  return new HeldDelivery(claimed, nobody)
 }
 
-function deliveryOf(claimed: Claimed, settle: (how: Settling) => Promise<void>): Delivery {
-  return {
-    envelope: claimed.envelope,
-    queue: claimed.queue,
-    address: { exchange: claimed.exchange, routingKey: claimed.routingKey },
-    redelivered: claimed.redelivered,
-    ack: () => settle('ack'),
-    reject: ({ requeue }) => settle(requeue ? 'requeue' : 'drop'),
-    release: () => settle('return'),
+interface Holder {
+  settle(claimed: Claimed, how: Settling): Promise<void>
+  isHeld(claimed: Claimed): boolean
+}
+
+const nobody: Holder = { settle: () => Promise.resolve(), isHeld: () => true }
+
+class HeldDelivery implements Delivery {
+  readonly #claimed: Claimed
+  readonly #holder: Holder
+  readonly address: Delivery['address']
+
+  constructor(claimed: Claimed, holder: Holder) {
+    this.#claimed = claimed
+    this.#holder = holder
+    this.address = { exchange: claimed.exchange, routingKey: claimed.routingKey }
+  }
+
+  get envelope(): Claimed['envelope'] {
+    return this.#claimed.envelope
+  }
+
+  get queue(): string {
+    return this.#claimed.queue
+  }
+
+  get redelivered(): boolean {
+    return this.#claimed.redelivered
+  }
+
+  ack(): Promise<void> {
+    return this.#holder.settle(this.#claimed, 'ack')
+  }
+
+  reject({ requeue }: { readonly requeue: boolean }): Promise<void> {
+    return this.#holder.settle(this.#claimed, requeue ? 'requeue' : 'drop')
+  }
+
+  release(): Promise<void> {
+    return this.#holder.settle(this.#claimed, 'return')
+  }
+
+  isHeld(): boolean {
+    return this.#holder.isHeld(this.#claimed)
   }
 }

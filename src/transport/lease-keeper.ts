@@ -1,23 +1,19 @@
 import { type Clock, pause } from '../clock.js'
 import type { Logger } from '../logger.js'
-import type { Claimed, QueueStore } from './queue-store.js'
+import type { HeldMessages } from './held-messages.js'
+import type { QueueStore } from './queue-store.js'
 
 /** Renews what a connection holds and returns what others abandoned, for stores whose claims run out. */
 export class LeaseKeeper {
   readonly #leases: NonNullable<QueueStore['leases']>
-  readonly #held: () => readonly Claimed[]
+  readonly #held: HeldMessages
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #stopped = new AbortController()
   #running: Promise<void> | undefined
 
-  /** `held` lists what must stay ours. */
-  constructor(
-    leases: NonNullable<QueueStore['leases']>,
-    held: () => readonly Claimed[],
-    clock: Clock,
-    logger: Logger,
-  ) {
+  /** `held` is what must stay ours. */
+  constructor(leases: NonNullable<QueueStore['leases']>, held: HeldMessages, clock: Clock, logger: Logger) {
     this.#leases = leases
     this.#held = held
     this.#clock = clock
@@ -46,8 +42,8 @@ export class LeaseKeeper {
   /** A failed round is told and tried again at the next interval; a lost store says so through `onLost`. */
   async #round(): Promise<void> {
     try {
-      const held = this.#held()
-      if (held.length > 0) await this.#leases.renew(held)
+      const held = this.#held.list()
+      if (held.length > 0 && this.#held.lose(await this.#leases.renew(held))) return
       const restored = await this.#leases.restoreExpired()
       if (restored > 0) this.#logger.warn({ restored }, 'returned messages that another consumer abandoned')
     } catch (error) {

@@ -17,7 +17,10 @@ export interface QueueStore {
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
   /** Present when a claim runs out: keeps what we hold ours, and returns what others abandoned. */
   readonly leases?: {
-    renew(claimed: readonly Claimed[]): Promise<void>
+    /** Returns those that are not ours any more, or may not be; what was settled meanwhile can be among them. */
+    renew(claimed: readonly Claimed[]): Promise<readonly Claimed[]>
+    /** Whether nobody else can have been given it by now; costs nothing. Absent where others look at the holder itself. */
+    isHeld?(claimed: Claimed): boolean
     /** How many messages went back to their queues. */
     restoreExpired(): Promise<number>
     /** Milliseconds between renewals. */

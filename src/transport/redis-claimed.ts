@@ -1,4 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
+import type { LeaseMoment } from './lease-term.js'
 import type { Claimed } from './queue-store.js'
 
 /** A message that this connection holds in `unacked`. */
@@ -13,8 +14,10 @@ export class RedisClaimed implements Claimed {
   readonly mark: string
   /** The list that it came from: its queue and priority step. */
   readonly list: string
+  /** Until when it is ours without another renewal. */
+  heldUntil: LeaseMoment
 
-  constructor(message: Claimed, mark: string, list: string) {
+  constructor(message: Claimed, mark: string, list: string, heldUntil: LeaseMoment) {
     this.queue = message.queue
     this.exchange = message.exchange
     this.routingKey = message.routingKey
@@ -23,6 +26,7 @@ export class RedisClaimed implements Claimed {
     this.redelivered = message.redelivered
     this.mark = mark
     this.list = list
+    this.heldUntil = heldUntil
   }
 }
 

@@ -5,7 +5,8 @@
  * Runs as a worker thread of redis-lease-guard.ts, which cuts it off.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { pause, systemClock } from '../clock.js'
+import { monotonicOfProcess, pause, systemClock } from '../clock.js'
+import { countedMs, type LeaseMoment, SharedRenewals } from './lease-term.js'
 import { openRedis, type RedisClient } from './redis-client.js'
 import { renewOldScript } from './redis-scripts.js'
 
@@ -18,20 +19,32 @@ export interface LeaseThreadData {
   /** The part of the marks that names the connection. */
   readonly owner: string
   readonly visibilityTimeoutMs: number
+  /** Where to say what was renewed. */
+  readonly renewals: SharedArrayBuffer
+  /** `monotonicOfProcess` when the clock of the connection stood at zero. */
+  readonly clockZero: number
 }
 
 const batchSize = 500
+/** What was renewed within this part of the timeout is left alone. */
+const freshPart = 1 / 3
 
 /** Renews what was not renewed for a third of the timeout, every sixth of it, without end. */
 async function keepLeases(data: LeaseThreadData): Promise<never> {
   const clock = systemClock()
-  const { url, transportOptions, visibilityTimeoutMs } = data
+  const { url, transportOptions, visibilityTimeoutMs, clockZero } = data
+  const renewals = new SharedRenewals(data.renewals)
+  const moment = (): LeaseMoment => ({ monotonic: monotonicOfProcess() - clockZero, wall: clock.now() })
+  // What a round leaves alone holds for the rest of the timeout from then on.
+  const holdsMs = countedMs(visibilityTimeoutMs) - visibilityTimeoutMs * freshPart
   const everyMs = visibilityTimeoutMs / 6
   let client: RedisClient | undefined
   for (;;) {
     try {
       if (client?.isOpen !== true) client = await openRedis(url, { transportOptions, role: 'leases' })
+      const sent = moment()
       await renewOld(client, data)
+      renewals.record(sent, moment(), holdsMs)
       await pause(clock, everyMs)
     } catch {
       // The connection that we stand by finds out for itself whether the server is gone; here it is tried again.
@@ -42,16 +55,16 @@ async function keepLeases(data: LeaseThreadData): Promise<never> {
 
 async function renewOld(client: RedisClient, data: LeaseThreadData): Promise<void> {
   const { unackedKey, indexKey, owner, visibilityTimeoutMs } = data
-  const seconds = visibilityTimeoutMs / 3000
-  for (let skip = 0; ; ) {
-    const args = [owner, seconds, skip, batchSize]
-    const [seen = 0, left = 0] = (await client.script(
-      renewOldScript,
-      [unackedKey, indexKey],
-      args,
-    )) as number[]
+  const seconds = visibilityTimeoutMs / 1000
+  for (let from = ''; ; ) {
+    const args = [owner, seconds, seconds * freshPart, from, batchSize]
+    const [seen, last] = (await client.script(renewOldScript, [unackedKey, indexKey], args)) as [
+      number,
+      Buffer,
+    ]
     if (seen < batchSize) return
-    skip += left
+    // Again the last score, which may be that of more; but it must go on where all had the same.
+    from = from === String(last) ? `(${last}` : String(last)
   }
 }
 

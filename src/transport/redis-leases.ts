@@ -5,12 +5,17 @@
  *         for abandoned (with its own `visibility_timeout`, which may be shorter than ours: set both the same).
  * Rule 2: what nobody renewed for `visibility_timeout` goes back in front of its queues, by kombu's protocol: one
  *         process at a time under `unacked_mutex`, newest first, `redelivered` in both places, priority step kept.
- * Rule 3: nothing is dropped: what has no queue any more, or cannot be read, goes into a list of its own.
+ * Rule 3: what was not renewed in time is not ours, whatever the server says: somebody may be restoring it at this
+ *         instant (Python looks first and takes after).
+ * Rule 4: nothing is dropped: what has no queue any more, or cannot be read, goes into a list of its own.
  */
 import { matchingQueues } from '../../protocol/exchange-routing.js'
 import { decodeJson, encodeJson } from '../../protocol/json.js'
 import { asMapping } from '../../protocol/mapping.js'
+import type { Clock } from '../clock.js'
+import { countedMs, isBefore, type LeaseMoment, momentAfter, momentOf, SharedRenewals } from './lease-term.js'
 import type { Claimed, QueueStore, StoredBinding } from './queue-store.js'
+import { RedisClaimed } from './redis-claimed.js'
 import type { RedisClient } from './redis-client.js'
 import { type RedisOptions, stepKey, stepOf, unreadableKey } from './redis-options.js'
 import {
@@ -25,6 +30,7 @@ import type { Unreadable } from './transport.js'
 /** What the leases of one store need. */
 export interface RedisLeasesHost {
   readonly client: RedisClient
+  readonly clock: Clock
   readonly options: RedisOptions
   readonly random: () => number
   readonly newId: () => string
@@ -43,6 +49,8 @@ const batchSize = 500
 export class RedisLeases implements NonNullable<QueueStore['leases']> {
   /** A quarter of `visibility_timeout` or a little less, so that many workers do not look at once. */
   readonly intervalMs: number
+  /** What the lease thread says. */
+  readonly renewals = new SharedRenewals()
   readonly #host: RedisLeasesHost
 
   constructor(host: RedisLeasesHost) {
@@ -50,12 +58,37 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
     this.intervalMs = (host.options.visibilityTimeoutMs / 4) * (0.8 + 0.2 * host.random())
   }
 
-  async renew(claimed: readonly Claimed[]): Promise<void> {
+  /** Until when what is claimed or renewed by a call sent now will be ours. */
+  term(): LeaseMoment {
+    return momentAfter(momentOf(this.#host.clock), countedMs(this.#host.options.visibilityTimeoutMs))
+  }
+
+  isHeld(claimed: Claimed): boolean {
+    if (!(claimed instanceof RedisClaimed)) return true
+    const now = momentOf(this.#host.clock)
+    return isBefore(now, claimed.heldUntil) || this.renewals.covers(claimed.heldUntil, now)
+  }
+
+  async renew(claimed: readonly Claimed[]): Promise<readonly Claimed[]> {
     const { client, options, owner } = this.#host
-    for (let at = 0; at < claimed.length; at += batchSize) {
-      const tags = claimed.slice(at, at + batchSize).map(({ tag }) => tag)
-      await client.script(renewScript, [options.unackedKey, options.indexKey], [owner, ...tags])
+    const stored = claimed.filter((message) => message instanceof RedisClaimed)
+    const lost: Claimed[] = []
+    for (let at = 0; at < stored.length; at += batchSize) {
+      const part = stored.slice(at, at + batchSize)
+      const args = [owner, options.visibilityTimeoutMs / 1000, ...part.map(({ tag }) => tag)]
+      const heldUntil = this.term()
+      const gone = (await client.script(
+        renewScript,
+        [options.unackedKey, options.indexKey],
+        args,
+      )) as number[]
+      const numbers = new Set(gone)
+      for (const [index, message] of part.entries()) {
+        if (numbers.has(index + 1) || !this.isHeld(message)) lost.push(message)
+        else message.heldUntil = heldUntil
+      }
     }
+    return lost
   }
 
   async restoreExpired(): Promise<number> {

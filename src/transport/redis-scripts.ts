@@ -287,41 +287,56 @@ return lost
 /** A first write that needs no memory: after it, Redis lets a script write on although memory has run out. */
 const begun = "redis.call('ZREM', KEYS[2], '')"
 
-/** KEYS unacked, unacked_index. ARGV owner mark, tags, oldest first. Gives what is still ours the present time. */
+/** Whether a value of `unacked` carries the mark of the connection ARGV[1]. */
+const owning = `
+local function isOurs(value)
+  return value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1]
+end
+`
+
+/**
+ * KEYS unacked, unacked_index. ARGV owner mark, visibility timeout in seconds, tags, oldest first. Gives what is still
+ * ours the present time; returns the numbers (from 1) of the others: gone, or abandoned by the server's own clock.
+ */
 export const renewScript = redisScript(`
 ${scoring}
 ${begun}
-local renewed = 0
-for at = 2, #ARGV do
-  local value = redis.call('HGET', KEYS[1], ARGV[at])
-  if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1] then
-    renewed = renewed + 1
-    redis.call('ZADD', KEYS[2], 'XX', score(renewed), ARGV[at])
+${owning}
+local oldest = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[2])
+local lost = {}
+for at = 3, #ARGV do
+  local last = redis.call('ZSCORE', KEYS[2], ARGV[at])
+  if isOurs(redis.call('HGET', KEYS[1], ARGV[at])) and (not last or tonumber(last) > oldest) then
+    redis.call('ZADD', KEYS[2], score(at), ARGV[at])
+  else
+    lost[#lost + 1] = at - 2
   end
 end
-return renewed
+return lost
 `)
 
 /**
- * The same for a thread that knows no tags: it looks through those that were not renewed for a while. KEYS unacked,
- * unacked_index. ARGV owner mark, seconds, number to skip, most to look at. Returns how many it looked at and left.
+ * The same for a thread that knows no tags: it looks through those that were not renewed for a while, and are not
+ * abandoned yet. KEYS unacked, unacked_index. ARGV owner mark, visibility timeout, seconds since which there was no
+ * renewal, the score to go on from ('' to begin), most to look at. Returns how many it looked at, and the last score.
  */
 export const renewOldScript = redisScript(`
 ${scoring}
 ${begun}
-local old = tonumber(time[1]) - tonumber(ARGV[2])
-local tags = redis.call('ZRANGEBYSCORE', KEYS[2], 0, old, 'LIMIT', ARGV[3], ARGV[4])
-if #tags == 0 then return {0, 0} end
-local values, left = redis.call('HMGET', KEYS[1], unpack(tags)), 0
+${owning}
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local from = ARGV[4]
+if from == '' then from = string.format('(%.17g', now - tonumber(ARGV[2])) end
+local old = string.format('%.17g', now - tonumber(ARGV[3]))
+local found = redis.call('ZRANGEBYSCORE', KEYS[2], from, old, 'WITHSCORES', 'LIMIT', 0, ARGV[5])
+if #found == 0 then return {0, ''} end
+local tags = {}
+for at = 1, #found, 2 do tags[#tags + 1] = found[at] end
+local values = redis.call('HMGET', KEYS[1], unpack(tags))
 for i, tag in ipairs(tags) do
-  local value = values[i]
-  if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1] then
-    redis.call('ZADD', KEYS[2], 'XX', score(i), tag)
-  else
-    left = left + 1
-  end
+  if isOurs(values[i]) then redis.call('ZADD', KEYS[2], 'XX', score(i), tag) end
 end
-return {#tags, left}
+return {#tags, found[#found]}
 `)
 
 /** KEYS unacked_index. ARGV visibility timeout in seconds, most (-1 for all). Returns abandoned tags, newest first. */

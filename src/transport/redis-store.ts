@@ -49,7 +49,7 @@ export interface RedisStoreParts {
   readonly newId: () => string
   readonly random: () => number
   /** Renews leases apart from the event loop; returns how to end it. Called when the first message was claimed. */
-  readonly startLeaseThread?: (owner: string) => () => Promise<void>
+  readonly startLeaseThread?: (owner: string, renewals: SharedArrayBuffer) => () => Promise<void>
 }
 
 /** Most messages in one call of a script: Lua's stack is bounded. */
@@ -61,7 +61,7 @@ const longestPush = 1_000_000
 export class RedisStore implements QueueStore {
   onUnreadable: QueueStore['onUnreadable']
   onLost: QueueStore['onLost']
-  readonly leases: NonNullable<QueueStore['leases']>
+  readonly leases: RedisLeases
   readonly #parts: RedisStoreParts
   readonly #client: RedisClient
   readonly #options: RedisOptions
@@ -105,6 +105,7 @@ export class RedisStore implements QueueStore {
     })
     this.leases = new RedisLeases({
       client,
+      clock,
       options,
       random,
       newId: parts.newId,
@@ -259,6 +260,7 @@ export class RedisStore implements QueueStore {
     args.push(...waits.map(([waiting]) => waiting), ...waits.map(([, idle]) => idle))
     if (watches) for (const queue of order) this.#awaited.add(queue)
     const keys = [options.unackedKey, options.indexKey, ...lists]
+    const heldUntil = this.leases.term()
     const reply = await this.#client.script(claimScript, keys, args)
     const [served, refused, ...items] = reply as [number, Buffer, ...(number | Buffer)[]]
     if (served === -2) {
@@ -269,7 +271,7 @@ export class RedisStore implements QueueStore {
     if (served > 0) {
       this.#rotate(order, served)
       // Before the messages are handed over: the first of them may block the event loop.
-      if (!this.#isEnded) this.#endLeaseThread ??= this.#parts.startLeaseThread?.(this.#marks.owner)
+      if (!this.#isEnded) this.#endLeaseThread ??= this.#startLeaseThread()
     }
     const claimed: Claimed[] = []
     const broken: { readonly message: RedisClaimed; readonly bytes: Buffer; readonly error: Error }[] = []
@@ -284,7 +286,7 @@ export class RedisStore implements QueueStore {
       const tag = String(items[at + 1])
       const held = (message: Omit<Claimed, 'queue' | 'tag'>): RedisClaimed => {
         const list = stepKey(options, queue, stepOf(options, message.envelope.properties.priority))
-        return new RedisClaimed({ ...message, queue, tag }, mark, list)
+        return new RedisClaimed({ ...message, queue, tag }, mark, list, heldUntil)
       }
       try {
         const { envelope, deliveryInfo, redelivered } = decodeVirtualEnvelope(bytes)
@@ -297,6 +299,10 @@ export class RedisStore implements QueueStore {
     if (items.length === 0 && refused.length > 0)
       throw new Error(`a queue cannot be read: ${refused.toString()}`)
     return { claimed, isEmpty: items.length === 0 }
+  }
+
+  #startLeaseThread(): (() => Promise<void>) | undefined {
+    return this.#parts.startLeaseThread?.(this.#marks.owner, this.leases.renewals.buffer)
   }
 
   /** Has the server tell when one of these lists changes from now on; how much is in them. */

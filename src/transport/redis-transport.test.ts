@@ -351,6 +351,7 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     await expect.poll(names, { timeout: 10_000 }).toContain('name=celeriac-leases')
     const before = await scoreOf(tag)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000)
+    expect(collector.deliveries[0]?.isHeld?.()).toBe(true)
     const age = (await admin.run('TIME')) as string[]
     const after = await scoreOf(tag)
     expect(after - before).toBeGreaterThan(2)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { redactUrl } from '../broker-url.js'
-import { systemClock } from '../clock.js'
+import { monotonicOfProcess, systemClock } from '../clock.js'
 import { silentLogger } from '../logger.js'
 import { openRedis } from './redis-client.js'
 import { startLeaseGuard } from './redis-lease-guard.js'
@@ -31,10 +31,11 @@ export function createRedisTransport(): Transport {
           logger,
           newId: given.newId ?? randomUUID,
           random: Math.random,
-          startLeaseThread: (owner) => {
+          startLeaseThread: (owner, renewals) => {
             const { unackedKey, indexKey, visibilityTimeoutMs } = options
-            const data = { url, transportOptions, unackedKey, indexKey, owner, visibilityTimeoutMs }
-            return startLeaseGuard(data, logger)
+            const clockZero = monotonicOfProcess() - clock.monotonic()
+            const keys = { unackedKey, indexKey, owner, visibilityTimeoutMs }
+            return startLeaseGuard({ url, transportOptions, ...keys, renewals, clockZero }, logger)
           },
         })
         return new VirtualConnection({

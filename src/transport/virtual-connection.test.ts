@@ -109,6 +109,7 @@ describe('VirtualConnection', () => {
       async renew(claimed: readonly Claimed[]) {
         renewed.push(claimed.length)
         seen.options(0).onDeliveries([])
+        return []
       },
       async restoreExpired() {
         restores += 1

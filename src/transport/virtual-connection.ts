@@ -71,8 +71,7 @@ export class VirtualConnection implements Connection {
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
     this.#router = new VirtualRouter(store, options.deadletterQueue)
     this.#held = new HeldMessages(store, (cause) => this.#lose(cause))
-    this.#leases =
-      store.leases && new LeaseKeeper(store.leases, () => this.#held.list(), this.#clock, this.#logger)
+    this.#leases = store.leases && new LeaseKeeper(store.leases, this.#held, this.#clock, this.#logger)
     store.onLost = (cause) => this.#lose(cause)
     store.onUnreadable = (report) => this.#reportUnreadable(report)
   }

@@ -150,6 +150,7 @@ export class Consumer {
 
   /** Acts on the verdict; asked again when a wait is over. */
   private decide(request: Request, isNew: boolean): void {
+    if (request.dropUnheld()) return
     const { desk, dispatcher, throttle, rules } = this.options
     const verdict = admit(request, desk.clock.now(), rules)
     if (verdict.kind === 'discard') {

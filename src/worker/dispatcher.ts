@@ -2,7 +2,8 @@
  * Starts reserved requests, as many at once as the pool has slots, in the order they were reserved.
  *
  * Rule 1: expiry and revocation are asked again at the start (`Request.execute_using_pool`; surface WRK-035).
- * Rule 2: once paused, nothing starts any more.
+ * Rule 2: what the broker may have given to somebody else meanwhile (the worker was frozen, say) is not started.
+ * Rule 3: once paused, nothing starts any more.
  */
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
@@ -67,7 +68,7 @@ export class Dispatcher {
         this.queue = this.queue.slice(this.head)
         this.head = 0
       }
-      if (request.state !== 'reserved') continue
+      if (request.state !== 'reserved' || request.dropUnheld()) continue
       const reason = discardReason(request, clock.now(), rules)
       if (reason !== undefined) {
         request.discard(reason)

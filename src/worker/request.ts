@@ -189,6 +189,13 @@ export class Request implements Candidate {
     if (isOver(this.current)) this.desk.onSettled(this)
   }
 
+  /** Drops it, before it started, when its delivery may belong to somebody else by now; false when it is still ours. */
+  dropUnheld(): boolean {
+    const isHeld = this.delivery.isHeld?.() ?? true
+    if (!isHeld) this.loseConnection()
+    return !isHeld
+  }
+
   /** True for a late-acked request whose broker will deliver it again. */
   get willBeRedelivered(): boolean {
     return this.isLost && !this.told
