@@ -109,24 +109,28 @@ async function isStopped({ pid }: ChildProcess): Promise<boolean> {
 const messageFiles = async (where = folder): Promise<string[]> =>
   (await readdir(where)).filter((name) => name.endsWith('.msg')).sort()
 
-describeTransport('filesystem', async () => {
-  await setUp()
-  return {
-    connect: () => connect(),
-    async killHolder(queue, count) {
-      const holder = peer('hold', queue, count)
-      await holder.until(() => holder.lines.length === count + 1)
-      await holder.kill()
-    },
-    putGarbage: (queue, bytes) => writeFile(path.join(folder, `1_x.${queue}.msg`), bytes),
-    async end() {
-      await Promise.all(connections.map((connection) => connection.close()))
-      expect(await readdir(path.join(folder, '.celeriac', 'held'))).toEqual([])
-      expect(await readdir(path.join(folder, '.celeriac', 'tmp'))).toEqual([])
-      await tearDown()
-    },
-  }
-})
+describeTransport(
+  'filesystem',
+  async () => {
+    await setUp()
+    return {
+      connect: () => connect(),
+      async killHolder(queue, count) {
+        const holder = peer('hold', queue, count)
+        await holder.until(() => holder.lines.length === count + 1)
+        await holder.kill()
+      },
+      putGarbage: (queue, bytes) => writeFile(path.join(folder, `1_x.${queue}.msg`), bytes),
+      async end() {
+        await Promise.all(connections.map((connection) => connection.close()))
+        expect(await readdir(path.join(folder, '.celeriac', 'held'))).toEqual([])
+        expect(await readdir(path.join(folder, '.celeriac', 'tmp'))).toEqual([])
+        await tearDown()
+      },
+    }
+  },
+  { park: 'a folder has no place for a message that kombu must not take yet' },
+)
 
 describe('FilesystemStore', () => {
   beforeEach(setUp)

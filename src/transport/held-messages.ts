@@ -13,13 +13,15 @@ import type { Delivery } from './transport.js'
 
 interface Pending {
   readonly claimed: Claimed
-  readonly how: Settling
+  readonly how: Settling | 'park'
+  /** When it is due, if it is parked. */
+  readonly untilMs: number
   readonly free: () => void
   resolve(): void
   reject(error: Error): void
 }
 
-const settlings: readonly Settling[] = ['ack', 'drop', 'requeue', 'return']
+const settlings = ['ack', 'drop', 'requeue', 'return', 'park'] as const
 
 /** The unsettled deliveries of one connection, oldest first. */
 export class HeldMessages {
@@ -32,7 +34,7 @@ export class HeldMessages {
   #flushing: Promise<void> | undefined
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
-    settle: (claimed, how) => this.#settle(claimed, how),
+    settle: (claimed, how, untilMs) => this.#settle(claimed, how, untilMs),
     isHeld: (claimed) => this.#isHeld(claimed),
   }
   #ended: { readonly cause: Error | undefined } | undefined
@@ -46,7 +48,8 @@ export class HeldMessages {
   /** Takes charge of a claimed message; `free` is called once it is settled or lost. */
   hold(claimed: Claimed, free: () => void = () => {}): Delivery {
     this.#held.set(claimed, free)
-    return new HeldDelivery(claimed, this.#holder)
+    const isParkable = this.#store.parking?.accepts(claimed) === true
+    return isParkable ? new ParkableDelivery(claimed, this.#holder) : new HeldDelivery(claimed, this.#holder)
   }
 
   /** Tells that these went to others or may have; false when none of them is held here any more. */
@@ -105,12 +108,12 @@ export class HeldMessages {
     return false
   }
 
-  #settle(claimed: Claimed, how: Settling): Promise<void> {
+  #settle(claimed: Claimed, how: Pending['how'], untilMs = 0): Promise<void> {
     const free = this.#held.get(claimed)
     if (free === undefined) return Promise.reject(this.#lost(claimed))
     this.#held.delete(claimed)
     return new Promise((resolve, reject) => {
-      this.#pending.push({ claimed, how, free, resolve, reject })
+      this.#pending.push({ claimed, how, untilMs, free, resolve, reject })
       this.#flushing ??= this.#flush().finally(() => {
         this.#flushing = undefined
       })
@@ -130,11 +133,10 @@ export class HeldMessages {
     }
   }
 
-  async #settleGroup(group: readonly Pending[], how: Settling): Promise<void> {
+  async #settleGroup(group: readonly Pending[], how: Pending['how']): Promise<void> {
     for (const pending of group) this.#asked.add(pending)
     try {
-      const messages = group.map((pending) => pending.claimed)
-      const lost = new Set(await this.#store.settle(messages, how))
+      const lost = new Set(await this.#tell(group, how))
       for (const pending of group) {
         const { claimed, free, resolve, reject } = pending
         // Not there any more when the connection ended meanwhile: then its answer was given.
@@ -152,6 +154,16 @@ export class HeldMessages {
       }
       this.#onFailure(cause)
     }
+  }
+
+  async #tell(group: readonly Pending[], how: Pending['how']): Promise<readonly Claimed[]> {
+    if (how !== 'park') {
+      return this.#store.settle(
+        group.map((pending) => pending.claimed),
+        how,
+      )
+    }
+    return (await this.#store.parking?.park(group)) ?? []
   }
 
   #lost(claimed: Claimed, cause: Error | undefined = this.#ended?.cause): DeliveryLostError {
@@ -175,48 +187,55 @@ export function settledDelivery(claimed: Claimed): Delivery {
 }
 
 interface Holder {
-  settle(claimed: Claimed, how: Settling): Promise<void>
+  settle(claimed: Claimed, how: Pending['how'], untilMs?: number): Promise<void>
   isHeld(claimed: Claimed): boolean
 }
 
 const nobody: Holder = { settle: () => Promise.resolve(), isHeld: () => true }
 
 class HeldDelivery implements Delivery {
-  readonly #claimed: Claimed
-  readonly #holder: Holder
+  protected readonly claimed: Claimed
+  protected readonly holder: Holder
   readonly address: Delivery['address']
 
   constructor(claimed: Claimed, holder: Holder) {
-    this.#claimed = claimed
-    this.#holder = holder
+    this.claimed = claimed
+    this.holder = holder
     this.address = { exchange: claimed.exchange, routingKey: claimed.routingKey }
   }
 
   get envelope(): Claimed['envelope'] {
-    return this.#claimed.envelope
+    return this.claimed.envelope
   }
 
   get queue(): string {
-    return this.#claimed.queue
+    return this.claimed.queue
   }
 
   get redelivered(): boolean {
-    return this.#claimed.redelivered
+    return this.claimed.redelivered
   }
 
   ack(): Promise<void> {
-    return this.#holder.settle(this.#claimed, 'ack')
+    return this.holder.settle(this.claimed, 'ack')
   }
 
   reject({ requeue }: { readonly requeue: boolean }): Promise<void> {
-    return this.#holder.settle(this.#claimed, requeue ? 'requeue' : 'drop')
+    return this.holder.settle(this.claimed, requeue ? 'requeue' : 'drop')
   }
 
   release(): Promise<void> {
-    return this.#holder.settle(this.#claimed, 'return')
+    return this.holder.settle(this.claimed, 'return')
   }
 
   isHeld(): boolean {
-    return this.#holder.isHeld(this.#claimed)
+    return this.holder.isHeld(this.claimed)
+  }
+}
+
+/** Of a broker that can keep it for later. */
+class ParkableDelivery extends HeldDelivery {
+  park(untilMs: number): Promise<void> {
+    return this.holder.settle(this.claimed, 'park', untilMs)
   }
 }

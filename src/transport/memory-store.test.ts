@@ -23,6 +23,7 @@ describeTransport(
   {
     killHolder: 'the broker dies with the only process that can use it',
     putGarbage: 'nothing but envelopes can be put into this broker',
+    park: 'what waits in this broker is in this process anyway',
   },
 )
 

@@ -9,12 +9,27 @@ import type { Exchange, Unreadable } from './transport.js'
  */
 export interface QueueStore {
   push(messages: readonly Stored[], signal?: AbortSignal): Promise<void>
-  /** Takes up to `max` messages, oldest first; waits while there is none; resolves empty when `signal` aborts. */
-  claim(queues: readonly string[], max: number, signal: AbortSignal): Promise<readonly Claimed[]>
+  /**
+   * Takes up to `max` messages, oldest first; waits while there is none; resolves empty when `signal` aborts. Of parked
+   * messages only those due before `dueBeforeMs` (epoch milliseconds; default all).
+   */
+  claim(
+    queues: readonly string[],
+    max: number,
+    signal: AbortSignal,
+    dueBeforeMs?: number,
+  ): Promise<readonly Claimed[]>
   /** Takes at most one without waiting. */
   claimNow(queue: string): Promise<Claimed | undefined>
   /** One round trip for many. Returns those that were no longer ours (empty when all went well). */
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
+  /** Present when the store can keep a held message until shortly before a time (`Delivery.park`). */
+  readonly parking?: {
+    /** False for a message that exists only in this process. */
+    accepts(claimed: Claimed): boolean
+    /** One round trip for many. Returns those that were no longer ours. */
+    park(parked: readonly Parked[]): Promise<readonly Claimed[]>
+  }
   /** Present when a claim runs out: keeps what we hold ours, and returns what others abandoned. */
   readonly leases?: {
     /** Returns those that are not ours any more, or may not be; what was settled meanwhile can be among them. */
@@ -65,6 +80,12 @@ export interface Claimed {
   readonly tag: string
   readonly envelope: Envelope
   readonly redelivered: boolean
+}
+
+/** A held message and the time it waits for, in epoch milliseconds. */
+export interface Parked {
+  readonly claimed: Claimed
+  readonly untilMs: number
 }
 
 /** One row of kombu's binding table: `[routing_key, pattern, queue]`. */

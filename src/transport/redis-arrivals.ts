@@ -68,8 +68,8 @@ export class RedisArrivals {
     return this.#tracking
   }
 
-  /** Resolves at the next news, when `signal` aborts, or after a bound. */
-  async wait(since: number, signal: AbortSignal): Promise<void> {
+  /** Resolves at the next news, when `signal` aborts, or after a bound: `mostMs` where that is sooner. */
+  async wait(since: number, signal: AbortSignal, mostMs = Number.POSITIVE_INFINITY): Promise<void> {
     const tells = await this.track()
     if (this.#news !== since || signal.aborted || this.#closed) return
     const { clock, random, pollMs } = this.#host
@@ -80,7 +80,7 @@ export class RedisArrivals {
         signal.removeEventListener('abort', end)
         resolve()
       }
-      const cancel = clock.after(tells ? netMs * (0.8 + 0.4 * random()) : pollMs, end)
+      const cancel = clock.after(Math.min(mostMs, tells ? netMs * (0.8 + 0.4 * random()) : pollMs), end)
       this.#wakes.add(end)
       signal.addEventListener('abort', end, { once: true })
     })

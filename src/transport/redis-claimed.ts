@@ -14,10 +14,12 @@ export class RedisClaimed implements Claimed {
   readonly mark: string
   /** The list that it came from: its queue and priority step. */
   readonly list: string
+  /** Bytes of its envelope as it stands in `unacked`. */
+  readonly size: number
   /** Until when it is ours without another renewal. */
   heldUntil: LeaseMoment
 
-  constructor(message: Claimed, mark: string, list: string, heldUntil: LeaseMoment) {
+  constructor(message: Claimed, mark: string, list: string, size: number, heldUntil: LeaseMoment) {
     this.queue = message.queue
     this.exchange = message.exchange
     this.routingKey = message.routingKey
@@ -26,6 +28,7 @@ export class RedisClaimed implements Claimed {
     this.redelivered = message.redelivered
     this.mark = mark
     this.list = list
+    this.size = size
     this.heldUntil = heldUntil
   }
 }

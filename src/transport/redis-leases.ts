@@ -5,6 +5,7 @@
  *         for abandoned (with its own `visibility_timeout`, which may be shorter than ours: set both the same).
  * Rule 2: what nobody renewed for `visibility_timeout` goes back in front of its queues, by kombu's protocol: one
  *         process at a time under `unacked_mutex`, newest first, `redelivered` in both places, priority step kept.
+ *         What is parked (redis-parking.ts) has such a score too; it is left to whoever has room for it until it is due.
  * Rule 3: what was not renewed in time is not ours, whatever the server says: somebody may be restoring it at this
  *         instant (Python looks first and takes after).
  * Rule 4: nothing is dropped: what has no queue any more, or cannot be read, goes into a list of its own.
@@ -17,10 +18,13 @@ import { countedMs, isBefore, type LeaseMoment, momentAfter, momentOf, SharedRen
 import type { Claimed, QueueStore, StoredBinding } from './queue-store.js'
 import { RedisClaimed } from './redis-claimed.js'
 import type { RedisClient } from './redis-client.js'
+import { parkedOwner } from './redis-mark.js'
 import { type RedisOptions, stepKey, stepOf, unreadableKey } from './redis-options.js'
+import { leadMs } from './redis-parking.js'
 import {
   abandonedScript,
   forgetGhostScript,
+  markLength,
   renewScript,
   restoreScript,
   unlockScript,
@@ -95,14 +99,17 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
     const { client, options, newId } = this.#host
     const seconds = options.visibilityTimeoutMs / 1000
     // The lock is taken only when there is something to do: who dies with it keeps everybody from restoring.
-    const some = (await client.script(abandonedScript, [options.indexKey], [seconds, 1])) as Buffer[]
+    const look = (most: number): Promise<unknown> => {
+      const args = [seconds, most, parkedOwner, leadMs / 1000]
+      return client.script(abandonedScript, [options.indexKey, options.unackedKey], args)
+    }
+    const some = (await look(1)) as Buffer[]
     if (some.length === 0) return 0
     const token = newId()
     const expireMs = Math.min(options.mutexExpireMs, longestLockMs)
     if ((await client.run('SET', options.mutexKey, token, 'PX', expireMs, 'NX')) !== 'OK') return 0
     try {
-      const limits = [seconds, options.restoreLimit ?? -1]
-      const tags = (await client.script(abandonedScript, [options.indexKey], limits)) as Buffer[]
+      const tags = (await look(options.restoreLimit ?? -1)) as Buffer[]
       let restored = 0
       for (let at = 0; at < tags.length; at += batchSize)
         restored += await this.#restore(tags.slice(at, at + batchSize))
@@ -118,18 +125,21 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
     const values = (await client.runBytes('HMGET', options.unackedKey, ...tags)) as (Buffer | null)[]
     const tables = new Map<string, readonly StoredBinding[]>()
     const results: Promise<unknown>[] = []
+    let parked = 0
     for (const [at, tag] of tags.entries()) {
       const value = values[at] ?? null
       if (value === null) {
         await client.script(forgetGhostScript, [options.indexKey, options.unackedKey], [tag])
         continue
       }
+      if (value.includes(parkedOwner, value.length - markLength, 'latin1')) parked += 1
       const { lists, text } = await this.#destination(value, tables)
       const keys = [options.unackedKey, options.indexKey, ...lists]
       const seconds = options.visibilityTimeoutMs / 1000
       results.push(client.script(restoreScript, keys, [tag, value, seconds, text]))
     }
-    return (await Promise.all(results)).filter((done) => done === 1).length
+    // That nobody had room for a parked message until now is no sign of a death.
+    return Math.max(0, (await Promise.all(results)).filter((done) => done === 1).length - parked)
   }
 
   async #destination(

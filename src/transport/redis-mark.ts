@@ -23,6 +23,18 @@ export class MarkMaker {
   }
 }
 
+/** What stands in a parked mark where others name their connection: it is nobody's. */
+export const parkedOwner = blankText('f'.repeat(ownerMarkLength / 2), ownerMarkLength)
+
+/**
+ * The mark of a parked message (redis-scripts.ts, rule 6). In place of a claim it tells how many bytes the envelope
+ * has, so that a script finds it again without reading JSON.
+ */
+export function parkedMark(size: number): string {
+  const rest = markLength - ownerMarkLength
+  return parkedOwner + blankText(size.toString(16).padStart(rest / 2, '0'), rest)
+}
+
 /** Two blanks for each hexadecimal digit. */
 function blankText(hex: string, length: number): string {
   let text = ''

@@ -101,6 +101,11 @@ export function unreadableKey({ prefix }: RedisOptions, queue: string): string {
   return `${prefix}_celeriac.unreadable.${queue}`
 }
 
+/** Which messages of a queue are parked, and until when (redis-scripts.ts, rule 6). */
+export function parkedKey({ prefix }: RedisOptions, queue: string): string {
+  return `${prefix}_celeriac.parked.${queue}`
+}
+
 /** Who waits for a queue (redis-scripts.ts, rule 5): watchers, and those that are woken one by one. */
 export function waitingKeys(
   { prefix }: RedisOptions,

@@ -13,7 +13,12 @@
  *         (`_celeriac.idle.<queue>`) and are woken one by one, on a channel of their own: when a watcher became busy and
  *         leaves, and when a claim left something behind. So one push does not wake a whole cluster. Entries of the dead
  *         run out or are passed over: PUBLISH says that nobody listens.
- * Rule 6: what is no envelope goes with its bytes into a list of its own in the same step.
+ * Rule 6: PARKED. A message that waits for a later time keeps its place in `unacked`, but its mark is nobody's: it is not
+ *         renewed. Two clocks bring it back at the same time, shortly before its own: `_celeriac.parked.<queue>` (score =
+ *         then), from which a connection with room takes it straight into its hands, soonest first; and its score in
+ *         `unacked_index` (then, less the visibility timeout), by which kombu returns it to its queue. Whichever comes
+ *         second finds the mark gone.
+ * Rule 7: what is no envelope goes with its bytes into a list of its own in the same step.
  */
 import { redisScript } from './redis-client.js'
 
@@ -21,6 +26,11 @@ import { redisScript } from './redis-client.js'
 export const markLength = 40
 /** The part of a mark that all claims of one connection share. */
 export const ownerMarkLength = 24
+
+/** Seconds for which the list of what is parked is kept after the last of it was due. */
+const parkedGraceSeconds = 3600
+/** Parked messages that are due so close to each other are taken in one go. */
+const togetherSeconds = 0.25
 
 /** Connections that watch one queue. Several, because one may be dead or have a blocked event loop. */
 const watchers = 4
@@ -238,7 +248,7 @@ local function sorted(first, width)
     local value, mark = values[i], ARGV[first + (i - 1) * width + 1]
     if value and string.sub(value, -#mark) == mark then ours[#ours + 1] = i else lost[#lost + 1] = i end
   end
-  return tags, ours, lost
+  return tags, ours, lost, values
 end
 local function forget(tags, ours)
   if #ours == 0 then return end
@@ -316,6 +326,81 @@ return lost
 `)
 
 /**
+ * Leaves messages with the broker until a later time. KEYS unacked, unacked_index, parking places. ARGV visibility timeout
+ * in seconds, then for each: tag, mark, number of its place in KEYS, seconds from now, parked mark. Returns the numbers
+ * (from 1) of those that were lost.
+ */
+export const parkScript = redisScript(`
+${sorting}
+${begun}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local tags, ours, lost, values = sorted(2, 5)
+local latest = {}
+for _, i in ipairs(ours) do
+  local at = 2 + (i - 1) * 5
+  local place, delay = KEYS[tonumber(ARGV[at + 2])], tonumber(ARGV[at + 3])
+  redis.call('HSET', KEYS[1], tags[i], string.sub(values[i], 1, -${markLength + 1}) .. ARGV[at + 4])
+  redis.call('ZADD', KEYS[2], string.format('%.6f', now + delay - tonumber(ARGV[1])), tags[i])
+  redis.call('ZADD', place, string.format('%.6f', now + delay), tags[i])
+  latest[place] = math.max(latest[place] or 0, delay)
+end
+-- Only a list of tags: when it runs out, unacked_index still brings back what nobody took.
+for place, delay in pairs(latest) do
+  local wanted = math.floor(delay) + ${parkedGraceSeconds}
+  if redis.call('TTL', place) < wanted then redis.call('EXPIRE', place, wanted) end
+end
+return lost
+`)
+
+/**
+ * Takes parked messages whose time has come, soonest first. KEYS unacked, unacked_index, parking places. ARGV most, seconds
+ * from now (0, or below when only the soonest are wanted), mark, parked owner. Returns [seconds until the next, or -1,
+ * then for each message: number of its place (from 1), tag, bytes].
+ */
+export const unparkScript = redisScript(`
+${scoring}
+${begun}
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local most, upper, mark, nobody = tonumber(ARGV[1]), now + tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local digits = {[32] = 0, [9] = 1, [10] = 2, [13] = 3}
+local out, taken, nearest = {'-1'}, 0, nil
+local function first(place)
+  local found = redis.call('ZRANGE', place, 0, 0, 'WITHSCORES')
+  return tonumber(found[2])
+end
+for at = 3, #KEYS do
+  local place = KEYS[at]
+  local soonest = first(place)
+  while soonest and soonest <= upper and taken < most do
+    -- Those that come right after are taken along, so that a trickle does not wake us for each.
+    local until_ = string.format('%.6f', upper + ${togetherSeconds})
+    local tags = redis.call('ZRANGEBYSCORE', place, '-inf', until_, 'LIMIT', 0, most - taken)
+    redis.call('ZREM', place, unpack(tags))
+    local values = redis.call('HMGET', KEYS[1], unpack(tags))
+    for i, tag in ipairs(tags) do
+      local value = values[i]
+      -- Otherwise somebody else brought it back, or has run it.
+      if value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == nobody then
+        local size = 0
+        for digit = -${markLength - ownerMarkLength}, -1 do size = size * 4 + (digits[string.byte(value, digit)] or 0) end
+        taken = taken + 1
+        redis.call('HSET', KEYS[1], tag, string.sub(value, 1, -${markLength + 1}) .. mark)
+        redis.call('ZADD', KEYS[2], score(taken), tag)
+        out[#out + 1] = at - 2
+        out[#out + 1] = tag
+        out[#out + 1] = string.sub(value, 2, 1 + size)
+      end
+    end
+    soonest = first(place)
+  end
+  if soonest and (not nearest or soonest < nearest) then nearest = soonest end
+end
+if nearest then out[1] = tostring(math.max(0, nearest - now)) end
+return out
+`)
+
+/**
  * The same for a thread that knows no tags: it looks through those that were not renewed for a while, and are not
  * abandoned yet. KEYS unacked, unacked_index. ARGV owner mark, visibility timeout, seconds since which there was no
  * renewal, the score to go on from ('' to begin), most to look at. Returns how many it looked at, and the last score.
@@ -339,11 +424,30 @@ end
 return {#tags, found[#found]}
 `)
 
-/** KEYS unacked_index. ARGV visibility timeout in seconds, most (-1 for all). Returns abandoned tags, newest first. */
+/**
+ * KEYS unacked_index, unacked. ARGV visibility timeout in seconds, most (-1 for all), parked owner, seconds for which
+ * parked messages are left to connections with room. Returns abandoned tags, newest first.
+ */
 export const abandonedScript = redisScript(`
 local time = redis.call('TIME')
 local ceil = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[1])
-return redis.call('ZREVRANGEBYSCORE', KEYS[1], string.format('%.17g', ceil), 0, 'LIMIT', 0, ARGV[2])
+local most, left = tonumber(ARGV[2]), ceil - tonumber(ARGV[4])
+local tags, skip = {}, 0
+while true do
+  local range = {KEYS[1], string.format('%.17g', ceil), 0, 'WITHSCORES', 'LIMIT', skip, 1000}
+  local found = redis.call('ZREVRANGEBYSCORE', unpack(range))
+  for at = 1, #found, 2 do
+    if #tags == most then return tags end
+    local isLeft = false
+    if tonumber(found[at + 1]) > left then
+      local value = redis.call('HGET', KEYS[2], found[at])
+      isLeft = value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[3]
+    end
+    if not isLeft then tags[#tags + 1] = found[at] end
+  end
+  if #found < 2000 then return tags end
+  skip = skip + 1000
+end
 `)
 
 /**

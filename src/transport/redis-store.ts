@@ -12,6 +12,7 @@ import { DecodeError } from '../../protocol/errors.js'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
+import type { LeaseMoment } from './lease-term.js'
 import type { Claimed, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
 import { RedisArrivals } from './redis-arrivals.js'
 import { RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
@@ -29,6 +30,8 @@ import {
   waitingKeys,
   wakeChannel,
 } from './redis-options.js'
+import { RedisOutbox } from './redis-outbox.js'
+import { RedisParking, type Unparked } from './redis-parking.js'
 import {
   claimScript,
   forgetScript,
@@ -54,14 +57,13 @@ export interface RedisStoreParts {
 
 /** Most messages in one call of a script: Lua's stack is bounded. */
 const largestBatch = 1000
-/** Most characters in one push, unless a single message has more: the server takes commands of 1 GB, and blocks meanwhile. */
-const longestPush = 1_000_000
 
 /** One connection's view of the queues of a Redis database. */
 export class RedisStore implements QueueStore {
   onUnreadable: QueueStore['onUnreadable']
   onLost: QueueStore['onLost']
   readonly leases: RedisLeases
+  readonly parking: RedisParking
   readonly #parts: RedisStoreParts
   readonly #client: RedisClient
   readonly #options: RedisOptions
@@ -71,13 +73,14 @@ export class RedisStore implements QueueStore {
   readonly #id: string
   /** Queues that this connection said it waits for. */
   readonly #awaited = new Set<string>()
-  /** Pushes of this turn that have not gone out yet, by list. */
-  readonly #outgoing = new Map<string, { readonly texts: string[]; readonly sent: Promise<unknown> }>()
+  readonly #outbox: RedisOutbox
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
   /** The members that this connection added to binding sets, by queue. */
   readonly #bound = new Map<string, Map<string, string>>()
   #endLeaseThread: (() => Promise<void>) | undefined
+  /** The last claim gave what had been parked. */
+  #wasParked = false
   #isEnded = false
   #isClosing = false
 
@@ -86,6 +89,7 @@ export class RedisStore implements QueueStore {
     this.#parts = parts
     this.#client = client
     this.#options = options
+    this.#outbox = new RedisOutbox(client)
     this.#marks = new MarkMaker(parts.newId())
     this.#id = parts.newId()
     const onLost = (cause: Error): void => this.#lose(cause)
@@ -113,6 +117,13 @@ export class RedisStore implements QueueStore {
       bindings: (exchange) => this.bindings(exchange),
       onUnreadable: (report) => this.onUnreadable?.(report),
     })
+    this.parking = new RedisParking({
+      client,
+      options,
+      clock,
+      nextMark: () => this.#marks.next(),
+      onSooner: () => this.#arrivals.wake(),
+    })
     void client.closed.then((cause) => cause && onLost(cause))
   }
 
@@ -124,17 +135,26 @@ export class RedisStore implements QueueStore {
     })
     signal?.throwIfAborted()
     // What many callers push in one turn of the event loop shares a command.
-    const sent = texts.map(([list, text]) => this.#pushSoon(list, text))
+    const sent = texts.map(([list, text]) => this.#outbox.push(list, text))
     await (sent.length === 1 ? sent[0] : Promise.all(new Set(sent)))
   }
 
-  async claim(queues: readonly string[], max: number, signal: AbortSignal): Promise<readonly Claimed[]> {
+  async claim(
+    queues: readonly string[],
+    max: number,
+    signal: AbortSignal,
+    dueBeforeMs = Number.POSITIVE_INFINITY,
+  ): Promise<readonly Claimed[]> {
     for (let isFirst = true; !signal.aborted; isFirst = false) {
       const fanout = queues.filter((queue) => this.#arrivals.isFanout(queue))
       const local = this.#arrivals.take(fanout, max)
       if (local.length > 0) return local
       const since = this.#arrivals.news
       const stored = fanout.length === 0 ? queues : queues.filter((queue) => !fanout.includes(queue))
+      // In turns: neither what has come back nor what is new keeps the other waiting.
+      const parked = this.#wasParked ? [] : await this.#takeParked(stored, max, dueBeforeMs)
+      this.#wasParked = parked.length > 0
+      if (parked.length > 0) return parked
       if (stored.length > 0) {
         // Looking without watching first: a busy worker pays for tracking only when it has run dry.
         const watches = !isFirst && (await this.#arrivals.track())
@@ -142,7 +162,7 @@ export class RedisStore implements QueueStore {
         if (claimed.length > 0) return claimed
         if (isFirst || !isEmpty) continue
       }
-      await this.#arrivals.wait(since, signal)
+      await this.#arrivals.wait(since, signal, stored.length > 0 ? this.parking.untilLookMs : undefined)
     }
     this.#leave(queues).catch(() => {})
     return []
@@ -153,6 +173,8 @@ export class RedisStore implements QueueStore {
       await this.#arrivals.settledLength(queue)
       return this.#arrivals.take([queue], 1)[0]
     }
+    const [parked] = await this.#takeParked([queue], 1, Number.POSITIVE_INFINITY)
+    if (parked !== undefined) return parked
     for (;;) {
       const { claimed, isEmpty } = await this.#take([queue], 1, false)
       if (claimed[0] !== undefined || isEmpty) return claimed[0]
@@ -268,13 +290,8 @@ export class RedisStore implements QueueStore {
       return { claimed: [], isEmpty: (await this.#watch(watched)) === 0 }
     }
     if (items.length > 0 && leaves) for (const queue of order) this.#awaited.delete(queue)
-    if (served > 0) {
-      this.#rotate(order, served)
-      // Before the messages are handed over: the first of them may block the event loop.
-      if (!this.#isEnded) this.#endLeaseThread ??= this.#startLeaseThread()
-    }
-    const claimed: Claimed[] = []
-    const broken: { readonly message: RedisClaimed; readonly bytes: Buffer; readonly error: Error }[] = []
+    if (served > 0) this.#rotate(order, served)
+    const found: Unparked[] = []
     for (let at = 0; at < items.length; at += 3) {
       const number = Number(items[at])
       const bytes = items[at + 2] as Buffer
@@ -283,22 +300,50 @@ export class RedisStore implements QueueStore {
         this.#report(queue, bytes, reasonFor(bytes))
         continue
       }
-      const tag = String(items[at + 1])
+      found.push({ queue, tag: String(items[at + 1]), mark, bytes })
+    }
+    const claimed = await this.#taken(found, heldUntil)
+    if (items.length === 0 && refused.length > 0)
+      throw new Error(`a queue cannot be read: ${refused.toString()}`)
+    return { claimed, isEmpty: items.length === 0 }
+  }
+
+  /** What was parked and has come back. */
+  async #takeParked(
+    queues: readonly string[],
+    max: number,
+    dueBeforeMs: number,
+  ): Promise<readonly Claimed[]> {
+    if (queues.length === 0) return []
+    const heldUntil = this.leases.term()
+    const found = await this.parking.take(queues, max, dueBeforeMs)
+    // As after any claim: a watcher that has work leaves its place to another.
+    if (found.length > 0) this.#leave(queues).catch(() => {})
+    return this.#taken(found, heldUntil)
+  }
+
+  /** Reads what this connection holds from now on. */
+  async #taken(found: readonly Unparked[], heldUntil: LeaseMoment): Promise<readonly Claimed[]> {
+    // Before the messages are handed over: the first of them may block the event loop.
+    if (found.length > 0 && !this.#isEnded) this.#endLeaseThread ??= this.#startLeaseThread()
+    const claimed: Claimed[] = []
+    for (const { queue, tag, mark, bytes } of found) {
       const held = (message: Omit<Claimed, 'queue' | 'tag'>): RedisClaimed => {
-        const list = stepKey(options, queue, stepOf(options, message.envelope.properties.priority))
-        return new RedisClaimed({ ...message, queue, tag }, mark, list, heldUntil)
+        const list = stepKey(
+          this.#options,
+          queue,
+          stepOf(this.#options, message.envelope.properties.priority),
+        )
+        return new RedisClaimed({ ...message, queue, tag }, mark, list, bytes.length, heldUntil)
       }
       try {
         const { envelope, deliveryInfo, redelivered } = decodeVirtualEnvelope(bytes)
         claimed.push(held({ envelope, ...deliveryInfo, redelivered }))
       } catch (error) {
-        broken.push({ message: held(noMessage), bytes, error: error as Error })
+        await this.#setAside(held(noMessage), bytes, error as Error)
       }
     }
-    if (broken.length > 0) await this.#setAside(broken)
-    if (items.length === 0 && refused.length > 0)
-      throw new Error(`a queue cannot be read: ${refused.toString()}`)
-    return { claimed, isEmpty: items.length === 0 }
+    return claimed
   }
 
   #startLeaseThread(): (() => Promise<void>) | undefined {
@@ -353,16 +398,11 @@ export class RedisStore implements QueueStore {
     return (await this.#client.script(putBackScript, keys, args)) as number[]
   }
 
-  async #setAside(
-    broken: readonly { readonly message: RedisClaimed; readonly bytes: Buffer; readonly error: Error }[],
-  ): Promise<void> {
+  async #setAside({ tag, mark, queue }: RedisClaimed, bytes: Buffer, error: Error): Promise<void> {
     const { unackedKey, indexKey } = this.#options
-    for (const { message, bytes, error } of broken) {
-      const { tag, mark, queue } = message
-      const keys = [unackedKey, indexKey, unreadableKey(this.#options, queue)]
-      await this.#client.script(setAsideScript, keys, [tag, mark, bytes])
-      this.#report(queue, bytes, error)
-    }
+    const keys = [unackedKey, indexKey, unreadableKey(this.#options, queue)]
+    await this.#client.script(setAsideScript, keys, [tag, mark, bytes])
+    this.#report(queue, bytes, error)
   }
 
   #report(queue: string, bytes: Buffer, error: Error): void {
@@ -387,23 +427,6 @@ export class RedisStore implements QueueStore {
     if (how === 'ack' || how === 'drop') return
     const again = messages.map((message) => ({ ...message, redelivered: true }))
     this.#arrivals.putBack(again, how === 'return' ? 'front' : 'behind')
-  }
-
-  /** Sends at the end of this turn; what waits for one list goes in order, and fails on its own. */
-  #pushSoon(list: string, text: string): Promise<unknown> {
-    const known = this.#outgoing.get(list)
-    if (known !== undefined) {
-      known.texts.push(text)
-      return known.sent
-    }
-    const texts = [text]
-    const turn = new Promise<void>((resolve) => process.nextTick(resolve))
-    const sent = turn.then(() => {
-      this.#outgoing.delete(list)
-      return this.#client.batch(pushes(list, texts))
-    })
-    this.#outgoing.set(list, { texts, sent })
-    return sent
   }
 
   async #empty(queue: string): Promise<number> {
@@ -472,22 +495,4 @@ function reasonFor(bytes: Buffer): Error {
 
 function sum(sizes: readonly unknown[]): number {
   return sizes.reduce<number>((total, size) => total + Number(size), 0)
-}
-
-function pushes(list: string, texts: readonly string[]): readonly RedisCommand[] {
-  const commands: RedisCommand[] = []
-  let part: string[] = []
-  let length = 0
-  const end = (): void => {
-    if (part.length > 0) commands.push(['LPUSH', list, ...part])
-    part = []
-    length = 0
-  }
-  for (const text of texts) {
-    if (part.length === largestBatch || length + text.length > longestPush) end()
-    part.push(text)
-    length += text.length
-  }
-  end()
-  return commands
 }

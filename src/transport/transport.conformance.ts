@@ -25,6 +25,7 @@ export interface TransportHarness {
 export interface TransportSkips {
   readonly killHolder?: string
   readonly putGarbage?: string
+  readonly park?: string
 }
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => `m${index}`)
@@ -409,6 +410,96 @@ export function describeTransport(
           bindings: [],
         }
         await expect(connection.declare(again)).rejects.toBeInstanceOf(ConfigError)
+      })
+    })
+
+    const unparked = skips.park === undefined ? '' : ` (skipped: ${skips.park})`
+    describe.skipIf(skips.park !== undefined)(`parking${unparked}`, () => {
+      /** Takes one message and parks it until `ms` from now; returns that moment. */
+      const parkOne = async (from: Connection, ms: number): Promise<number> => {
+        const delivery = await from.get(queue)
+        const untilMs = Date.now() + ms
+        await delivery?.park?.(untilMs)
+        await expect(delivery?.ack()).rejects.toBeInstanceOf(DeliveryLostError)
+        return untilMs
+      }
+
+      it('WRK-039 keeps a parked message away from everybody, and hands it out whole when it is nearly due', async () => {
+        await connection.publish(toQueue(queue, ['a']))
+        const untilMs = await parkOne(connection, 1500)
+        expect(await connection.get(queue)).toBeUndefined()
+        await lengthOf(0)
+        expect(await connection.purge(queue)).toBe(0)
+        const { collector } = await consume({ from: await harness.connect() })
+        await collector.count(1)
+        // How early is the broker's affair, but it does not come straight back.
+        expect(Date.now()).toBeGreaterThan(untilMs - 1200)
+        expect(Date.now()).toBeLessThan(untilMs + 1000)
+        expect(collector.deliveries[0]).toMatchObject({
+          queue,
+          address: { exchange: '', routingKey: queue },
+          envelope: { contentType: 'application/json', properties: { correlationId: 'a' } },
+        })
+        await collector.deliveries[0]?.ack()
+        await lengthOf(0)
+      })
+
+      it('WRK-039 gives parked messages to another when the connection that parked them is gone', async () => {
+        const texts = numbers(30)
+        await connection.publish(toQueue(queue, texts))
+        const parker = await harness.connect()
+        const { collector } = await consume({ from: parker })
+        await collector.count(30)
+        const untilMs = Date.now() + 1500
+        await Promise.all(collector.deliveries.slice(0, 20).map((delivery) => delivery.park?.(untilMs)))
+        await parker.close()
+        // What was held is back at once, what was parked is not.
+        await lengthOf(10)
+        const { collector: next } = await consume()
+        await next.count(30)
+        expect(next.texts.toSorted()).toEqual(texts.toSorted())
+        expect(next.texts.slice(0, 10)).toEqual(texts.slice(20))
+      })
+
+      it('WRK-039 makes room in the prefetch window for each message that is parked', async () => {
+        await connection.publish(toQueue(queue, numbers(50)))
+        const each = (delivery: Delivery): void => {
+          if (textOf(delivery) === 'm49') ackAndForget(delivery)
+          else void delivery.park?.(Date.now() + 3_600_000)
+        }
+        const { collector } = await consume({ prefetch: 2, each })
+        await collector.count(50)
+        expect(collector.texts).toEqual(numbers(50))
+        await lengthOf(0)
+      })
+
+      it('WRK-039 hands out nothing that is due later than the consumer wants, but to another that does', async () => {
+        await connection.publish(toQueue(queue, ['far', 'near']))
+        await parkOne(connection, 3_600_000)
+        const { collector, subscription } = await consume({ prefetch: 1 })
+        await collector.count(1)
+        const [near] = collector.deliveries
+        if (subscription.takeParked === undefined) {
+          await near?.park?.(Date.now() + 400)
+          await collector.count(2)
+          expect(collector.texts).toEqual(['near', 'near'])
+          return
+        }
+        subscription.takeParked(Date.now() - 60_000)
+        await near?.park?.(Date.now() + 400)
+        const other = await harness.connect()
+        await connection.publish(toQueue(queue, ['new']))
+        await collector.count(2)
+        await collector.deliveries[1]?.ack()
+        const taken: Delivery[] = []
+        await expect
+          .poll(async () => taken.push(...[await other.get(queue)].filter((one) => one !== undefined)))
+          .toBe(1)
+        await taken[0]?.park?.(Date.now() + 400)
+        subscription.takeParked(Number.POSITIVE_INFINITY)
+        await collector.count(3)
+        expect(collector.texts).toEqual(['near', 'new', 'near'])
+        expect(await other.get(queue)).toBeUndefined()
       })
     })
 

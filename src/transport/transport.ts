@@ -105,6 +105,12 @@ export interface Subscription {
   setPrefetch(count: number): Promise<void>
   addQueue(queue: string): Promise<void>
   cancelQueue(queue: string): Promise<void>
+  /**
+   * Of parked messages, only those due before `dueBeforeMs` (epoch milliseconds) are handed out from now on; Infinity,
+   * as at first, takes all. Told by a worker whose room for waiting messages is full, up to what it holds. Costs
+   * nothing. Absent where the broker cannot choose: the worker then parks again what it cannot use yet.
+   */
+  takeParked?(dueBeforeMs: number): void
   /** Stop receiving. Deliveries already handed over can still be settled. */
   cancel(): Promise<void>
 }
@@ -126,8 +132,10 @@ export interface Delivery {
   release?(): Promise<void>
   /**
    * Leaves it with the broker until shortly before `untilMs` (epoch milliseconds), when it is handed out again to any
-   * worker of either language, marked as redelivered; resolves when the broker alone owns it. Nothing of it stays in
-   * this process. Absent where the broker has no such place: the worker then keeps what waits in memory.
+   * worker of either language; the broker may mark it as redelivered then. Parked again when it is nearly due, it stays
+   * away for a good part of the time that is left, so that a worker that cannot use it yet does not see it over and
+   * over. Resolves when the broker alone owns it. Nothing of it stays in this process. Absent where the broker has no
+   * such place: the worker then keeps what waits in memory.
    */
   park?(untilMs: number): Promise<void>
   /**

@@ -40,6 +40,8 @@ export class VirtualSubscription implements Subscription {
   /** The last claim got all it asked for, so there is probably more. */
   #isBusy = false
   #cancelled = false
+  /** Parked messages that are due later are not taken. */
+  #dueBeforeMs = Number.POSITIVE_INFINITY
   #claim: { readonly abort: AbortController; readonly max: number } | undefined
   #wake: () => void = () => {}
 
@@ -66,6 +68,13 @@ export class VirtualSubscription implements Subscription {
 
   async cancelQueue(queue: string): Promise<void> {
     if (this.#queues.delete(queue)) this.#changed()
+  }
+
+  takeParked(dueBeforeMs: number): void {
+    const isWider = dueBeforeMs > this.#dueBeforeMs
+    this.#dueBeforeMs = dueBeforeMs
+    // A claim that waits must look again with the new bound.
+    if (isWider) this.#claim?.abort.abort()
   }
 
   async cancel(): Promise<void> {
@@ -149,7 +158,7 @@ export class VirtualSubscription implements Subscription {
     const claim = { abort, max }
     this.#claim = claim
     try {
-      const claimed = await this.#host.store.claim([...this.#queues], max, abort.signal)
+      const claimed = await this.#host.store.claim([...this.#queues], max, abort.signal, this.#dueBeforeMs)
       this.#isBusy = claimed.length === max
       return claimed
     } finally {

@@ -1,0 +1,52 @@
+import type { RedisClient, RedisCommand } from './redis-client.js'
+
+/** Most messages in one push. */
+const largestPush = 1000
+/** Most characters in one push, unless a single message has more: the server takes commands of 1 GB, and blocks meanwhile. */
+const longestPush = 1_000_000
+
+/** Gathers what many callers push in one turn of the event loop, so that it shares a command. */
+export class RedisOutbox {
+  readonly #client: RedisClient
+  /** Pushes of this turn that have not gone out yet, by list. */
+  readonly #outgoing = new Map<string, { readonly texts: string[]; readonly sent: Promise<unknown> }>()
+
+  constructor(client: RedisClient) {
+    this.#client = client
+  }
+
+  /** Sends at the end of this turn; what waits for one list goes in order, and fails on its own. */
+  push(list: string, text: string): Promise<unknown> {
+    const known = this.#outgoing.get(list)
+    if (known !== undefined) {
+      known.texts.push(text)
+      return known.sent
+    }
+    const texts = [text]
+    const turn = new Promise<void>((resolve) => process.nextTick(resolve))
+    const sent = turn.then(() => {
+      this.#outgoing.delete(list)
+      return this.#client.batch(pushes(list, texts))
+    })
+    this.#outgoing.set(list, { texts, sent })
+    return sent
+  }
+}
+
+function pushes(list: string, texts: readonly string[]): readonly RedisCommand[] {
+  const commands: RedisCommand[] = []
+  let part: string[] = []
+  let length = 0
+  const end = (): void => {
+    if (part.length > 0) commands.push(['LPUSH', list, ...part])
+    part = []
+    length = 0
+  }
+  for (const text of texts) {
+    if (part.length === largestPush || length + text.length > longestPush) end()
+    part.push(text)
+    length += text.length
+  }
+  end()
+  return commands
+}

@@ -1,0 +1,140 @@
+/**
+ * Messages that wait for a later time with the broker instead of in a worker's memory (redis-scripts.ts, rule 6).
+ *
+ * Rule 1: a parked message comes back `leadMs` before it is due, so that whoever takes it has it in hand in time. Parked
+ *         when less than twice that is left, it stays away for half of what is left: what comes too early for a full
+ *         worker is seen a few times more, not over and over.
+ * Rule 2: it is taken straight from its parking place by a connection that has room, soonest first, and not pushed into
+ *         its queue: so many messages that are due together wait on the server, not in queues and workers.
+ * Rule 3: nothing hangs on this. Kombu brings it back at its own next look, every 100 s, and so do our restorers when
+ *         nobody took it until it was due. What Python brought back is a stale tag here, and dropped.
+ * Rule 4: delays are sent, not times: the server's clock alone decides, as for leases.
+ */
+import type { Clock } from '../clock.js'
+import type { Claimed, Parked } from './queue-store.js'
+import { RedisClaimed } from './redis-claimed.js'
+import type { RedisArgument, RedisClient } from './redis-client.js'
+import { parkedMark, parkedOwner } from './redis-mark.js'
+import { parkedKey, type RedisOptions } from './redis-options.js'
+import { parkScript, unparkScript } from './redis-scripts.js'
+
+/**
+ * How long before its time a parked message comes back. Chosen to be longer than an idle worker sleeps between two looks
+ * (redis-arrivals.ts), than clocks usually differ, and than a busy one needs; short, because what has come back may
+ * wait in a worker's memory.
+ */
+export const leadMs = 10_000
+/** Between looks when nothing is known to be parked: another connection may have parked something. */
+const lookMs = 5000
+/** Most messages in one call of a script: Lua's stack is bounded. */
+const largestBatch = 1000
+
+/** What the parking of one store needs. */
+export interface RedisParkingHost {
+  readonly client: RedisClient
+  readonly options: RedisOptions
+  readonly clock: Clock
+  /** Makes the mark of a claim. */
+  nextMark(): string
+  /** Something is parked that is due before the next look. */
+  onSooner(): void
+}
+
+/** A message that was taken from its parking place; not read yet. */
+export interface Unparked {
+  readonly queue: string
+  readonly tag: string
+  readonly mark: string
+  readonly bytes: Buffer
+}
+
+/** Parks and takes for one connection. */
+export class RedisParking {
+  readonly #host: RedisParkingHost
+  /** When to look next, on the monotonic clock. */
+  #nextLook = 0
+  #dueBeforeMs = Number.POSITIVE_INFINITY
+  #queues = ''
+
+  constructor(host: RedisParkingHost) {
+    this.#host = host
+  }
+
+  /** False for a message that exists only in this process. */
+  accepts(claimed: Claimed): boolean {
+    return claimed instanceof RedisClaimed
+  }
+
+  /** Milliseconds until the next look is due. */
+  get untilLookMs(): number {
+    return Math.max(0, this.#nextLook - this.#host.clock.monotonic())
+  }
+
+  /** Gives messages up until shortly before they are due; returns those that were no longer ours. */
+  async park(parked: readonly Parked[]): Promise<readonly Claimed[]> {
+    const lost: Claimed[] = []
+    for (let at = 0; at < parked.length; at += largestBatch)
+      lost.push(...(await this.#parkSome(parked.slice(at, at + largestBatch))))
+    return lost
+  }
+
+  /**
+   * What has come back of these queues, at most `most`, and due before `dueBeforeMs`. Asks the server only when something
+   * may be there; when it left some behind, the next look is due at once.
+   */
+  async take(queues: readonly string[], most: number, dueBeforeMs: number): Promise<readonly Unparked[]> {
+    const { client, options, clock } = this.#host
+    const names = queues.join('\0')
+    if (dueBeforeMs > this.#dueBeforeMs || names !== this.#queues) this.#nextLook = 0
+    this.#dueBeforeMs = dueBeforeMs
+    this.#queues = names
+    if (this.#nextLook > clock.monotonic()) return []
+    // What is due later than this comes back later than this too, but for what was parked at the last moment.
+    const upper = Math.min(0, dueBeforeMs - leadMs - clock.now())
+    const mark = this.#host.nextMark()
+    const keys = [options.unackedKey, options.indexKey, ...queues.map((queue) => parkedKey(options, queue))]
+    const began = clock.monotonic()
+    this.#nextLook = began + lookMs
+    const args = [Math.min(most, largestBatch), upper / 1000, mark, parkedOwner]
+    const [next, ...items] = (await client.script(unparkScript, keys, args)) as (number | Buffer)[]
+    const taken: Unparked[] = []
+    for (let at = 0; at < items.length; at += 3) {
+      const queue = queues[Number(items[at]) - 1] as string
+      taken.push({ queue, tag: String(items[at + 1]), mark, bytes: items[at + 2] as Buffer })
+    }
+    const nextMs = Number(next) * 1000
+    // What only waits for room is not waited for by the clock: wider bounds make the next look due.
+    if (upper === 0 && nextMs >= 0) this.#lookBy(began + nextMs)
+    return taken
+  }
+
+  async #parkSome(parked: readonly Parked[]): Promise<readonly Claimed[]> {
+    const { client, options, clock } = this.#host
+    const keys: string[] = [options.unackedKey, options.indexKey]
+    const args: RedisArgument[] = [options.visibilityTimeoutMs / 1000]
+    const now = clock.now()
+    let soonest = Number.POSITIVE_INFINITY
+    for (const { claimed, untilMs } of parked) {
+      const { tag, mark, queue, size } = claimed as RedisClaimed
+      const key = parkedKey(options, queue)
+      const known = keys.indexOf(key, 2)
+      const awayMs = awayFor(untilMs - now)
+      soonest = Math.min(soonest, awayMs)
+      args.push(tag, mark, known < 0 ? keys.push(key) : known + 1, awayMs / 1000, parkedMark(size))
+    }
+    const numbers = (await client.script(parkScript, keys, args)) as number[]
+    const before = this.#nextLook
+    this.#lookBy(clock.monotonic() + soonest)
+    if (this.#nextLook < before) this.#host.onSooner()
+    return numbers.map((number) => parked[number - 1]?.claimed as Claimed)
+  }
+
+  #lookBy(moment: number): void {
+    this.#nextLook = Math.min(this.#nextLook, moment)
+  }
+}
+
+/** How long a message stays away that is due in `leftMs` (rule 1). */
+function awayFor(leftMs: number): number {
+  return Math.max(0, leftMs - leadMs, Math.min(leftMs, 2 * leadMs) / 2)
+}
