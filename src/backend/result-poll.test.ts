@@ -65,6 +65,14 @@ function setUp(): {
   return { clock, reads, poll, stored, change: (id) => listener?.(id) }
 }
 
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open }
+}
+
 describe('ResultPoll', () => {
   it('RES-027 looks at a young wait sooner, and never less often than every half second', async () => {
     const { clock, poll } = setUp()
@@ -75,6 +83,44 @@ describe('ResultPoll', () => {
     controller.abort()
     expect(await next).toEqual({ done: true, value: undefined })
     expect(clock.waiting).toBe(0)
+  })
+
+  it('RES-027 tells states in the order of their writing, also when one was caught half-written', async () => {
+    const clock = new SteppedClock()
+    const slow = { look: gate(), again: gate() }
+    let looks = 0
+    const poll = new ResultPoll(
+      {
+        read: async (ids) => {
+          looks += 1
+          const bytes = Buffer.from(looks === 1 ? 'TORN' : 'OLD')
+          if (looks > 1) await slow.look.opened
+          return new Map(ids.map((id) => [id, bytes]))
+        },
+        decode: async (id, bytes) => {
+          const text = Buffer.from(bytes).toString()
+          if (text !== 'TORN') return { meta: metaOf(id, text), bytes }
+          await slow.again.opened
+          return { meta: metaOf(id, 'NEW'), bytes: Buffer.from('NEW') }
+        },
+        listen: () => () => {},
+      },
+      clock,
+    )
+    const controller = new AbortController()
+    const states: string[] = []
+    const watching = (async () => {
+      for await (const meta of poll.watch(['a'], { signal: controller.signal, every: true }))
+        states.push(meta.state)
+    })()
+    for (let step = 0; step < 3; step++) await clock.step()
+    slow.again.open()
+    await tick()
+    slow.look.open()
+    await tick()
+    expect(states).toEqual(['NEW'])
+    controller.abort()
+    await watching
   })
 
   it('keeps to a given interval', async () => {

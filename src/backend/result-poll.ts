@@ -182,8 +182,9 @@ export class ResultPoll {
     const due = [...this.#all].filter((wait) => wait.dueAt <= horizon)
     const ids = new Set(this.#hinted)
     this.#hinted.clear()
-    for (const id of this.#decoding) if (ids.delete(id)) this.#hinted.add(id)
     for (const wait of due) for (const id of wait.waiting) ids.add(id)
+    // What is read again just now would overtake this read, which would then be told after it.
+    for (const id of this.#decoding) if (ids.delete(id)) this.#hinted.add(id)
     try {
       const values = await this.#source.read([...ids])
       for (const [id, bytes] of values) void this.#deliver(id, bytes)
@@ -207,10 +208,6 @@ export class ResultPoll {
 
   /** Never rejects. Not awaited by the loop: a value that was caught half-written holds up nobody else. */
   async #deliver(taskId: string, bytes: Uint8Array): Promise<void> {
-    if (this.#decoding.has(taskId)) {
-      this.#hinted.add(taskId)
-      return
-    }
     if (this.#notSeen(taskId, bytes).length === 0) return
     this.#decoding.add(taskId)
     try {
