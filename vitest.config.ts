@@ -22,7 +22,8 @@ export default defineConfig({
           globalSetup: ['interop-tests/build.setup.ts'],
           testTimeout: 90_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          // They wait more than they work; each file has servers, folders and ports of its own.
+          maxWorkers: 2,
         },
       },
     ],
