@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AsyncResult } from '../backend/async-result.js'
 import { EagerResult } from '../backend/eager-result.js'
+import { signatureFromData } from '../canvas/algebra.js'
 import { kw } from '../canvas/kw.js'
-import { Signature } from '../canvas/signature.js'
 import {
   InvalidArgumentError,
   RemoteTaskError,
@@ -241,7 +241,7 @@ describe('App', () => {
     expect(app.signature('t.add', { args: [1, 2], queue: 'q' }).toSignatureData()).toEqual(data)
     expect(app.signature(add, { args: [1, 2], queue: 'q' }).toSignatureData()).toEqual(data)
     expect(app.signature(data).toSignatureData()).toEqual(data)
-    const copy = app.signature(Signature.fromData(app, data), { args: [0], immutable: true })
+    const copy = app.signature(signatureFromData(app, data), { args: [0], immutable: true })
     expect(copy).toMatchObject({ args: [0, 1, 2], immutable: true })
   })
 

@@ -16,11 +16,12 @@ import type { EagerResult } from '../backend/eager-result.js'
 import type { GroupResult } from '../backend/group-result.js'
 import { openBackend } from '../backend/open.js'
 import type { ResultContext, RevokeOptions } from '../backend/result-context.js'
+import { algebra, signatureFromData } from '../canvas/algebra.js'
 import type { AnyKwargs, Arguments, KwargsOf } from '../canvas/call-types.js'
 import type { Linkable, SendOptions } from '../canvas/send-options.js'
 import { Signature } from '../canvas/signature.js'
-import type { Call } from '../canvas/signature-app.js'
-import { optionsFromWire, optionsToWire, signatureDataOf } from '../canvas/wire-options.js'
+import type { Call, CanvasSettings } from '../canvas/signature-app.js'
+import { optionsToWire } from '../canvas/wire-options.js'
 import { type Clock, systemClock } from '../clock.js'
 import { InvalidArgumentError } from '../errors.js'
 import { applyTask } from '../execution/apply.js'
@@ -34,10 +35,10 @@ import { createSignals, type Signals } from '../signals.js'
 import { openTransport } from '../transport/open.js'
 import type { Transport } from '../transport/transport.js'
 import { AppLogger } from './app-logger.js'
-import { type AppOptions, partNames } from './app-options.js'
+import type { AppOptions } from './app-options.js'
+import { canvasSettings, executionSettings, settingsOf } from './app-settings.js'
 import { registerBuiltins } from './builtins.js'
-import { brokerUrls, loadConfig } from './config.js'
-import { readConfigFile } from './config-file.js'
+import { brokerUrls } from './config.js'
 import { Control } from './control.js'
 import { Interceptors } from './interceptors.js'
 import { Publisher, type SendRequest, type Sent } from './publisher.js'
@@ -75,6 +76,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   readonly interceptors = new Interceptors()
   readonly tasks = new TaskRegistry()
   readonly execution: ExecutionSettings
+  readonly canvas: CanvasSettings
+  readonly algebra = algebra
   /** The id of this app in `reply_to`; a UUID. */
   readonly oid: string
   /** Counts what this process and the workers it hears from say to each other (surface EVT-008). */
@@ -98,6 +101,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     this.signals = createSignals(this.logger)
     this.oid = this.newId()
     this.execution = executionSettings(this.conf)
+    this.canvas = canvasSettings(this.conf)
     this.control = new Control(this)
     registerBuiltins(this, {
       chordRetryInterval: this.conf.resultChordRetryInterval,
@@ -192,7 +196,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
         immutable: immutable ?? false,
       })
     }
-    const copy = Signature.fromData(this, signatureDataOf(of)).clone(rest)
+    const copy = signatureFromData(this, of).clone(rest) as Signature
     return immutable === undefined ? copy : copy.set({ immutable })
   }
 
@@ -315,22 +319,41 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     taskDefaults: SendOptions,
   ): Promise<readonly AsyncResult<unknown>[]> {
     const context = currentTask()
-    const requests = calls.map((call) => this.requestOf(call, taskDefaults, context))
-    await Promise.all(requests.map((request) => this.expected(request, context)))
-    const sent = await this.interceptors.publishMany(requests, (all) => this.publisher.send(all))
-    return sent.map((one, at) => this.resultOf(requests[at] as SendRequest, one, context))
+    return this.publishAll(
+      calls.map((call) => this.requestOf(call, taskDefaults, context)),
+      context,
+    )
   }
 
   async send(
     data: SignatureData,
     options: Readonly<Record<string, unknown>> = {},
   ): Promise<AsyncResult<unknown>> {
-    return Signature.fromData(this, data).applyAsync(optionsFromWire(options))
+    return (await signatureFromData(this, data).applyWire({ options })) as AsyncResult<unknown>
   }
 
   dispatch(call: Call): Promise<AsyncResult<unknown>> {
     const task = this.tasks.get(call.name)
     return task === undefined ? this.publishByName(call) : task.send(call)
+  }
+
+  async dispatchMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
+    const context = currentTask()
+    const requests: SendRequest[] = []
+    for (const call of calls) {
+      const task = this.tasks.get(call.name)
+      const [ready, defaults] = task === undefined ? [call, {}] : await task.prepared(call)
+      requests.push(this.requestOf(ready, defaults, context))
+    }
+    return this.publishAll(requests, context)
+  }
+
+  addTrail(result: { asTuple(): unknown }): void {
+    currentTask()?.addTrail(result)
+  }
+
+  placeOf(name: string): Pick<RunnableTask['options'], 'queue' | 'priority'> | undefined {
+    return this.tasks.get(name)?.options
   }
 
   async dispatchEagerly(call: Call): Promise<EagerResult<unknown>> {
@@ -362,6 +385,15 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     return this.interceptors.execute(request, run)
+  }
+
+  private async publishAll(
+    requests: readonly SendRequest[],
+    context: TaskContext | undefined,
+  ): Promise<readonly AsyncResult<unknown>[]> {
+    await Promise.all(requests.map((request) => this.expected(request, context)))
+    const sent = await this.interceptors.publishMany(requests, (all) => this.publisher.send(all))
+    return sent.map((one, at) => this.resultOf(requests[at] as SendRequest, one, context))
   }
 
   private requestOf(call: Call, taskDefaults: SendOptions, context: TaskContext | undefined): SendRequest {
@@ -440,31 +472,6 @@ function checkedId(id: unknown): string | undefined {
   if (id === undefined || id === null) return undefined
   if (typeof id === 'string') return id
   throw new InvalidArgumentError(`taskId is text, not a value of type ${typeof id}.`)
-}
-
-/** Settings from the constructor, `config` and the environment; what is worth saying about them is logged. */
-function settingsOf(options: AppOptions, logger: Logger): Settings {
-  const { config, namespace, env = process.env } = options
-  const settings = Object.fromEntries(Object.entries(options).filter(([name]) => !partNames.has(name)))
-  const loaded = loadConfig({
-    settings,
-    config: typeof config === 'string' ? readConfigFile(config) : config,
-    namespace,
-    env,
-  })
-  for (const { name, message } of loaded.notes) logger.info({ setting: name }, message)
-  return loaded.settings
-}
-
-function executionSettings(conf: Settings): ExecutionSettings {
-  return {
-    resultExtended: conf.resultExtended,
-    inheritParentPriority: conf.taskInheritParentPriority,
-    deduplicateSuccessful: conf.workerDeduplicateSuccessfulTasks,
-    alwaysEager: conf.taskAlwaysEager,
-    eagerPropagates: conf.taskEagerPropagates,
-    storeEagerResult: conf.taskStoreEagerResult,
-  }
 }
 
 /** The running task as the parent of what is sent now; a function that was called directly is nobody's parent. */

@@ -137,6 +137,11 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     return results
   }
 
+  /** A call as it is published, checked, and the options that it goes with; part of what a canvas sends. */
+  async prepared(call: Call): Promise<readonly [call: Call, taskDefaults: SendOptions]> {
+    return [await this.ready(call), executionDefaults(this.parts.options)]
+  }
+
   private async ready(call: Call): Promise<Call> {
     const { softTimeLimit, timeLimit } = this.options
     if (softTimeLimit && timeLimit && softTimeLimit > timeLimit) {

@@ -42,7 +42,7 @@ export interface AnyResult {
   /** The task's or group's id; `undefined` for a set without one. */
   readonly id: string | undefined
   /** The result that this one was chained to. */
-  readonly parent: AnyResult | undefined
+  parent: AnyResult | undefined
   /** The members of a group; `undefined` for a task. */
   readonly results?: readonly AnyResult[] | undefined
   ready(): Promise<boolean>

@@ -36,7 +36,8 @@ export interface Progress {
 /** One task's result; `R` is the type of its value. */
 export class AsyncResult<R = unknown> implements AnyResult {
   readonly id: string
-  readonly parent: AnyResult | undefined
+  /** The result of the step before; set while a canvas is frozen. */
+  parent: AnyResult | undefined
   /** The call asked for no result, so `get` returns at once (surface RES-044, PUB-015). */
   ignored: boolean
   readonly #context: ResultContext

@@ -18,7 +18,8 @@ export interface EagerResultOptions {
 /** The result of a task that ran here, at once (`celery/result.py` EagerResult, surface RES-076). */
 export class EagerResult<R = unknown> implements AnyResult {
   readonly id: string
-  readonly parent = undefined
+  /** The result of the step before, where it ran as part of a chain. */
+  parent: AnyResult | undefined = undefined
   readonly #value: unknown
   readonly #options: EagerResultOptions
   #state: TaskState

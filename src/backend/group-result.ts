@@ -7,9 +7,9 @@ import { ResultSet } from './result-set.js'
  * The results of a group, under the group's id (`celery/result.py` GroupResult, surface RES-073, RES-074). Restoring is
  * `restoreGroup(id, context)`.
  */
-export class GroupResult extends ResultSet {
+export class GroupResult<T extends readonly unknown[] = readonly unknown[]> extends ResultSet<T> {
   override readonly id: string
-  override readonly parent: AnyResult | undefined
+  override parent: AnyResult | undefined
 
   constructor(
     id: string,

@@ -9,6 +9,7 @@ import { EXCEPTION_STATES, PROPAGATE_STATES } from '../../protocol/task-state.js
 import { ConfigError, InvalidArgumentError, ResultTimeoutError } from '../errors.js'
 import { assertWillNotBlock } from './allow-join.js'
 import type { AnyResult, GetOptions, ResultTuple, ThrowOptions, WaitOptions } from './any-result.js'
+import { EagerResult } from './eager-result.js'
 import type { ResultContext, RevokeOptions } from './result-context.js'
 import { toTaskError } from './task-error.js'
 import { WaitBound } from './wait-bound.js'
@@ -16,10 +17,12 @@ import { WaitBound } from './wait-bound.js'
 /** A task that has ended, or a nested group with its members. */
 export type Arrival = readonly [id: string, meta: ResultMeta | readonly AnyResult[]]
 
-/** A mutable collection of results. */
-export class ResultSet implements AnyResult {
+type Callback = NonNullable<GetOptions['callback']>
+
+/** A mutable collection of results; `T` are their values. */
+export class ResultSet<T extends readonly unknown[] = readonly unknown[]> implements AnyResult {
   readonly id: string | undefined = undefined
-  readonly parent: AnyResult | undefined = undefined
+  parent: AnyResult | undefined = undefined
   readonly #results: AnyResult[]
   protected readonly context: ResultContext
 
@@ -38,7 +41,9 @@ export class ResultSet implements AnyResult {
 
   /** Whether `get` waits for all at once; `undefined` for an empty set (surface RES-075). */
   get supportsNativeJoin(): boolean | undefined {
-    return this.#results.length === 0 ? undefined : this.context.backend.push
+    if (this.#results.length === 0) return undefined
+    // What ran here is in no store that could tell of it.
+    return this.context.backend.push && !this.#results.some((result) => result instanceof EagerResult)
   }
 
   /** The member at `index`, from the end when negative. */
@@ -127,11 +132,15 @@ export class ResultSet implements AnyResult {
   }
 
   /** `joinNative` where the store pushes, else `join`. With `callback`, `undefined` or an empty list comes back. */
+  get(options: GetOptions & { readonly callback: Callback }): Promise<readonly unknown[] | undefined>
+  get(options?: GetOptions): Promise<T>
   async get(options: GetOptions = {}): Promise<readonly unknown[] | undefined> {
     return this.supportsNativeJoin === true ? this.joinNative(options) : this.join(options)
   }
 
   /** Throws the first error in the order of the set, and `ResultTimeoutError` when `timeout` is over for all. */
+  join(options: GetOptions & { readonly callback: Callback }): Promise<readonly unknown[]>
+  join(options?: GetOptions): Promise<T>
   async join(options: GetOptions = {}): Promise<readonly unknown[]> {
     if (options.disableSyncSubtasks !== false) assertWillNotBlock(this.context)
     if (options.onMessage !== undefined) {
@@ -153,6 +162,8 @@ export class ResultSet implements AnyResult {
   }
 
   /** Throws the first error to arrive. A nested group gives the list of its values. */
+  joinNative(options: GetOptions & { readonly callback: Callback }): Promise<undefined>
+  joinNative(options?: GetOptions): Promise<T>
   async joinNative(options: GetOptions = {}): Promise<readonly unknown[] | undefined> {
     if (options.disableSyncSubtasks !== false) assertWillNotBlock(this.context)
     const { propagate = true, callback } = options
