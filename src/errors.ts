@@ -52,6 +52,17 @@ export class TaskNotRegisteredError extends ConfigError {
 export class QueueNotFoundError extends ConfigError {
   override readonly code = 'QUEUE_NOT_FOUND'
 }
+/**
+ * The broker refuses what it was asked for, and would again: a queue declared otherwise, rights that the user lacks, an
+ * exchange that does not exist, a message larger than it takes.
+ */
+export class BrokerRefusedError extends ConfigError {
+  override readonly code = 'BROKER_REFUSED'
+}
+/** No queue is bound for a message, which the broker gave back; it is nowhere now. */
+export class UnroutableError extends ConfigError {
+  override readonly code = 'UNROUTABLE'
+}
 /** An argument or option of a call that cannot be used as given. */
 export class InvalidArgumentError extends ConfigError {
   override readonly code = 'INVALID_ARGUMENT'
@@ -90,6 +101,11 @@ export class BrokerUnavailableError extends ConnectivityError {
 /** A session with the broker ended while something still needed it. */
 export class ConnectionLostError extends ConnectivityError {
   override readonly code = 'CONNECTION_LOST'
+}
+/** The broker did not keep a message (a full queue with `reject-publish`, or a fault of its own); kombu's `MessageNacked`. */
+export class MessageNackedError extends CeleriacError {
+  readonly code = 'MESSAGE_NACKED'
+  override readonly retriable = true
 }
 /** A delivery can no longer be settled: its session ended, or the lease went to somebody else. */
 export class DeliveryLostError extends ConnectivityError {

@@ -326,11 +326,13 @@ describe('files', () => {
 
   it('CFG-030 CFG-043 opens a transport with broker_use_ssl as its ssl, under what the transport options say', () => {
     const { settings } = loadConfig({ settings: { brokerUseSsl: { ssl_ca_certs: '/ca.pem' } } })
-    expect(brokerOptions(settings)).toEqual({ ssl: { ssl_ca_certs: '/ca.pem' } })
+    expect(brokerOptions(settings)).toEqual({ heartbeat: 120, ssl: { ssl_ca_certs: '/ca.pem' } })
     const own = loadConfig({
       settings: { brokerUseSsl: true, brokerTransportOptions: { ssl: false, sep: '|' } },
     })
-    expect(brokerOptions(own.settings)).toEqual({ ssl: false, sep: '|' })
-    expect(brokerOptions(loadConfig({}).settings)).toEqual({})
+    expect(brokerOptions(own.settings)).toEqual({ heartbeat: 120, ssl: false, sep: '|' })
+    expect(brokerOptions(loadConfig({}).settings)).toEqual({ heartbeat: 120 })
+    const amqp = loadConfig({ settings: { brokerHeartbeat: null, brokerLoginMethod: 'AMQPLAIN' } })
+    expect(brokerOptions(amqp.settings)).toEqual({ heartbeat: 0, login_method: 'AMQPLAIN' })
   })
 })

@@ -126,10 +126,18 @@ export function brokerUrls(
 
 /** What a broker's transport is opened with: `broker_transport_options`, and `broker_use_ssl` as kombu's `ssl`. */
 export function brokerOptions(
-  settings: Pick<Settings, 'brokerTransportOptions' | 'brokerUseSsl'>,
+  settings: Pick<
+    Settings,
+    'brokerTransportOptions' | 'brokerUseSsl' | 'brokerHeartbeat' | 'brokerLoginMethod'
+  >,
 ): Readonly<Record<string, unknown>> {
-  const options = settings.brokerTransportOptions ?? {}
-  return settings.brokerUseSsl ? { ssl: settings.brokerUseSsl, ...options } : options
+  const { brokerUseSsl, brokerHeartbeat, brokerLoginMethod, brokerTransportOptions } = settings
+  return {
+    ...(brokerUseSsl ? { ssl: brokerUseSsl } : {}),
+    heartbeat: brokerHeartbeat ?? 0,
+    ...(brokerLoginMethod === null ? {} : { login_method: brokerLoginMethod }),
+    ...brokerTransportOptions,
+  }
 }
 
 /** The settings that differ from their defaults, by Celery's names (`report`, `inspect conf`). */

@@ -30,7 +30,12 @@ describe('openTransport', () => {
   })
 
   it('says plainly which schemes of Celery this version does not serve, and hides the password', () => {
-    for (const url of ['redis+cluster://:secret@h/0', 'amqp://u:secret@h//', 'sqs://', 'sqla+sqlite:///x']) {
+    for (const url of [
+      'redis+cluster://:secret@h/0',
+      'sqs://u:secret@h',
+      'librabbitmq://h//',
+      'sqla+sqlite:///x',
+    ]) {
       expect(() => openTransport(url)).toThrow(UnknownSchemeError)
       expect(() => openTransport(url)).toThrow(
         /this version of celeriac has no .*memory:\/\/, filesystem:\/\/, redis:\/\//,

@@ -10,6 +10,13 @@ const drivers: Readonly<Record<string, () => Promise<Transport>>> = {
   rediss: openRedisTransport,
   'redis+socket': openRedisTransport,
   sentinel: openRedisTransport,
+  amqp: openAmqpTransport,
+  pyamqp: openAmqpTransport,
+  amqps: openAmqpTransport,
+}
+
+async function openAmqpTransport(): Promise<Transport> {
+  return (await import('./amqp-transport.js')).createAmqpTransport()
 }
 
 async function openRedisTransport(): Promise<Transport> {
@@ -19,7 +26,7 @@ async function openRedisTransport(): Promise<Transport> {
 /** Schemes of kombu 5.6 (`kombu/transport/__init__.py`) that this version does not serve. */
 const kombuSchemes: ReadonlySet<string> = new Set(
   (
-    'amqp amqps pyamqp librabbitmq redis sqs sqla sqlalchemy mongodb zookeeper consul etcd pyro slmq ' +
+    'librabbitmq redis sqs sqla sqlalchemy mongodb zookeeper consul etcd pyro slmq ' +
     'azurestoragequeues azureservicebus confluentkafka qpid gcpubsub'
   ).split(' '),
 )

@@ -4,10 +4,10 @@
  * Rule 1: `rediss://` checks the certificate unless `ssl_cert_reqs` says otherwise (kombu 5.6 does not check it).
  * Rule 2: what the URL does not say, `broker_transport_options` may; a query other than `ssl_*` is refused, as in kombu.
  */
-import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { parseUrl, redactUrl, type UrlParts } from '../broker-url.js'
 import { ConfigError } from '../errors.js'
+import { tlsOptions } from './tls-options.js'
 
 /** Where a server is and how to be let in. */
 export interface RedisTarget {
@@ -101,35 +101,5 @@ function sslOptions(
   const isDictionary = typeof given === 'object' && given !== null
   if (scheme !== 'rediss' && given !== true && !isDictionary) return undefined
   const named: Readonly<Record<string, unknown>> = { ...(isDictionary ? given : {}), ...query }
-  const mode = requirement(named['ssl_cert_reqs'])
-  const checksName = mode && !/^(false|0|no)$/i.test(String(named['ssl_check_hostname'] ?? true))
-  return {
-    rejectUnauthorized: mode,
-    ...(checksName ? {} : { checkServerIdentity: () => undefined }),
-    ...file('ca', named['ssl_ca_certs']),
-    ...file('cert', named['ssl_certfile']),
-    ...file('key', named['ssl_keyfile']),
-    ...(typeof named['ssl_keyfile_password'] === 'string'
-      ? { passphrase: named['ssl_keyfile_password'] }
-      : {}),
-  }
-}
-
-/** Python's `ssl.CERT_REQUIRED` is 2, `CERT_OPTIONAL` 1, `CERT_NONE` 0; a client that is optional still verifies. */
-function requirement(value: unknown): boolean {
-  const name = String(value ?? 'required')
-    .toLowerCase()
-    .replace(/^(ssl\.)?(verifymode\.)?cert_/, '')
-  if (name === 'required' || name === 'optional' || name === '2' || name === '1') return true
-  if (name === 'none' || name === '0') return false
-  throw new ConfigError(`ssl_cert_reqs must be required, optional or none, not '${String(value)}'`)
-}
-
-function file(option: 'ca' | 'cert' | 'key', path: unknown): ConnectionOptions {
-  if (typeof path !== 'string' || path === '') return {}
-  try {
-    return { [option]: readFileSync(path) }
-  } catch (cause) {
-    throw new ConfigError(`the certificate file '${path}' cannot be read; correct ssl_${option}`, { cause })
-  }
+  return tlsOptions(named)
 }

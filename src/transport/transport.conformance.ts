@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ConfigError, ConnectionLostError, DeliveryLostError } from '../errors.js'
 import { ackAndForget, Collector, message, textOf, toQueue } from './collector.conformance.js'
 import type { Connection, Delivery, Subscription } from './transport.js'
@@ -15,6 +15,8 @@ export interface TransportHarness {
   connect(): Promise<Connection>
   /** Lets a consumer of `queue` take `count` messages and die without a word. Resolves when it is dead. */
   killHolder?(queue: string, count: number): Promise<void>
+  /** True where AMQP's own rules hold: a requeued message goes back to its place, and `*` matches one word of a key. */
+  readonly isAmqp?: boolean
   /** Puts bytes into a queue that are no envelope. */
   putGarbage?(queue: string, bytes: Uint8Array): Promise<void>
   /** Ends everything and checks that nothing is left. */
@@ -56,8 +58,12 @@ export function describeTransport(
       const how = collector.options(options.prefetch ?? 0, options.noAck ?? false)
       return { collector, subscription: await from.consume([queue], how) }
     }
-    const lengthOf = async (count: number): Promise<void> =>
-      expect(await connection.queueLength(queue)).toBe(count)
+    // AMQP answers neither acks nor rejects: a count asked for behind one may overtake it.
+    const lengthOf = async (count: number): Promise<void> => {
+      const check = async (): Promise<void> => expect(await connection.queueLength(queue)).toBe(count)
+      if (harness.isAmqp) await vi.waitFor(check, { timeout: 2000, interval: 10 })
+      else await check()
+    }
 
     it('TST-022 hands over messages in the order in which they were published, whole', async () => {
       const texts = numbers(200)
@@ -172,14 +178,16 @@ export function describeTransport(
       expect(await connection.get(queue)).toBeUndefined()
     })
 
-    it('puts a requeued message behind what waits, marked redelivered', async () => {
+    it('puts a requeued message behind what waits (AMQP: back into its place), marked redelivered', async () => {
       await connection.publish(toQueue(queue, ['a', 'b', 'c']))
       const first = await connection.get(queue)
       await first?.reject({ requeue: true })
       const { collector } = await consume()
       await collector.count(3)
-      expect(collector.texts).toEqual(['b', 'c', 'a'])
-      expect(collector.deliveries.map((delivery) => delivery.redelivered)).toEqual([false, false, true])
+      const order = harness.isAmqp ? ['a', 'b', 'c'] : ['b', 'c', 'a']
+      expect(collector.texts).toEqual(order)
+      const redelivered = collector.deliveries.map((delivery) => delivery.redelivered)
+      expect(redelivered).toEqual(order.map((text) => text === 'a'))
     })
 
     it('settles a delivery once: a second time, or after the connection ended, it is lost', async () => {
@@ -328,7 +336,9 @@ export function describeTransport(
         return exchange
       }
       const publish = (exchange: string, routingKey: string): Promise<void> =>
-        connection.publish([{ envelope: message(routingKey), to: { exchange, routingKey } }])
+        connection.publish([
+          { envelope: message(routingKey), to: { exchange, routingKey }, mandatory: false },
+        ])
 
       it('WRK-016 PUB-048 route by equal keys through a direct exchange, and drop what nothing is bound to', async () => {
         const exchange = await declare('direct', [[queue, 'key']])
@@ -356,14 +366,14 @@ export function describeTransport(
         await lengthOf(1)
       })
 
-      it('match topics as kombu does, where * also matches across dots', async () => {
+      it('match topics as kombu does, where * also matches across dots (AMQP: one word)', async () => {
         const all = `${queue}-all`
         const exchange = await declare('topic', [
           [queue, 'task.*'],
           [all, '#'],
         ])
         for (const key of ['task.sent', 'task.a.b', 'worker.online', 'task']) await publish(exchange, key)
-        await lengthOf(2)
+        await lengthOf(harness.isAmqp ? 1 : 2)
         expect(await connection.queueLength(all)).toBe(4)
       })
 
@@ -395,7 +405,7 @@ export function describeTransport(
         await lengthOf(0)
         await connection.declare({
           exchanges: [],
-          queues: [],
+          queues: [{ name: queue, durable: true, exclusive: false, autoDelete: false, arguments: {} }],
           bindings: [{ from: exchange, to: { queue }, routingKey: '' }],
         })
         await publish(exchange, '')

@@ -20,7 +20,10 @@ export interface Transport {
 
 /** What a session is opened with; nothing in a transport reads an app's settings. */
 export interface ConnectOptions {
-  /** Celery's `broker_transport_options`, by kombu's own names. */
+  /**
+   * Celery's `broker_transport_options`, by kombu's own names, with what other settings say of the connection: `ssl`,
+   * `heartbeat`, `login_method`.
+   */
   readonly transportOptions: Readonly<Record<string, unknown>>
   /** Milliseconds to be connected in; default 4000 (`broker_connection_timeout`). */
   readonly timeoutMs?: number
@@ -85,6 +88,13 @@ export interface ConsumeOptions {
   readonly prefetch: number
   /** Deliveries need no settling and are gone when handed over. */
   readonly noAck: boolean
+  /**
+   * False where a queue is a quorum queue of RabbitMQ, which knows no limit over several queues: each has its own then,
+   * and running consumers keep theirs (Celery's `worker_detect_quorum_queues`). Default true; others do not read it.
+   */
+  readonly globalPrefetch?: boolean
+  /** AMQP's arguments of the consumer of a queue, such as `x-priority`; others do not read it. */
+  consumerArguments?(queue: string): Readonly<Record<string, unknown>>
   /** Called with one or more deliveries, oldest first; must not throw. */
   onDeliveries(deliveries: readonly Delivery[]): void
   /** Called for a message whose envelope cannot be read; the transport has already set its bytes aside. */

@@ -416,8 +416,12 @@ export class Worker {
       this.consumer = consumer
       this.prefetch = prefetch
       if (this.shutdownKind !== undefined) consumer.quiet()
+      const isStatic = conf.workerDetectQuorumQueues && this.app.queues.hasQuorum
+      if (isStatic) this.logger.info({}, 'Global QoS is disabled. Prefetch count in now static.')
       return {
         prefetch: prefetch.wireValue,
+        globalPrefetch: !isStatic,
+        consumerArguments: (queue) => this.queue(queue).consumerArguments,
         onDeliveries: (deliveries) => consumer.receive(deliveries),
         onUnreadable: (report) => this.refusals.setAside(report),
       }

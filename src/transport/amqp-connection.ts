@@ -1,0 +1,281 @@
+/**
+ * A session with RabbitMQ (wire-format section 7).
+ *
+ * Rule 1: it dies whole: with any of its links, or with the channel of a consumer. Nothing in it reconnects.
+ * Rule 2: what is published and what must be acknowledged go over different links: a broker that takes no messages (its
+ *         memory or disk alarm) reads nothing more from a connection that publishes, acknowledgements neither. The second
+ *         link is opened when the first is taken.
+ * Rule 3: a task that no queue took rejects with `UnroutableError`, after the queues that this connection has declared
+ *         for it were declared once more.
+ * Rule 4: `close()` settles what is pending, gives back what is held, and is bounded.
+ */
+import type { Channel } from 'amqplib'
+import type { Clock } from '../clock.js'
+import { ConnectionLostError, UnroutableError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { AmqpAcks } from './amqp-acks.js'
+import { AmqpDelivery } from './amqp-delivery.js'
+import type { AmqpLink } from './amqp-link.js'
+import { AmqpParking } from './amqp-parking.js'
+import { AmqpPublisher } from './amqp-publisher.js'
+import { AmqpSubscription } from './amqp-subscription.js'
+import { AmqpTopology } from './amqp-topology.js'
+import type {
+  Capabilities,
+  Connection,
+  ConsumeOptions,
+  Delivery,
+  Outgoing,
+  Subscription,
+  Topology,
+} from './transport.js'
+
+/** How a connection is made. */
+export interface AmqpConnectionOptions {
+  /** The first link; owned from now on. */
+  readonly link: AmqpLink
+  /** Opens another to the same server. */
+  openLink(): Promise<AmqpLink>
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Most milliseconds that `close` takes; default 4000. */
+  readonly closeTimeoutMs?: number
+}
+
+const defaultCloseMs = 4000
+
+/** One session with a RabbitMQ server. */
+export class AmqpConnection implements Connection {
+  readonly capabilities: Capabilities = {
+    priorities: true,
+    nativeDelay: true,
+    livePrefetch: true,
+    fanout: true,
+  }
+  readonly closed: Promise<Error | undefined>
+  readonly #options: AmqpConnectionOptions
+  readonly #main: AmqpLink
+  readonly #links = new Set<AmqpLink>()
+  readonly #topology: AmqpTopology
+  readonly #parking: AmqpParking
+  readonly #subscriptions = new Set<AmqpSubscription>()
+  readonly #publishers = new Set<AmqpPublisher>()
+  #publisher: Promise<AmqpPublisher> | undefined
+  #getting: Promise<{ readonly channel: Channel; readonly acks: AmqpAcks }> | undefined
+  #getAcks: AmqpAcks | undefined
+  #mustSettle = false
+  #settleClosed: (cause: Error | undefined) => void = () => {}
+  #ending: Promise<void> | undefined
+
+  constructor(options: AmqpConnectionOptions) {
+    const { link, logger, clock } = options
+    this.#options = options
+    this.#main = link
+    this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
+    this.#topology = new AmqpTopology(link, logger)
+    this.#parking = new AmqpParking({
+      clock,
+      declare: (topology) => this.declare(topology),
+      publish: (messages) => this.publish(messages),
+    })
+    this.#own(link)
+  }
+
+  async declare(topology: Topology): Promise<void> {
+    this.#assertOpen('declare queues')
+    await this.#topology.declare(topology)
+  }
+
+  async publish(
+    messages: readonly Outgoing[],
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    this.#assertOpen('publish')
+    const { signal } = options
+    signal?.throwIfAborted()
+    for (const { to } of messages) {
+      // A channel does not survive a message for an exchange that is not there, nor do those beside it.
+      if (to.exchange !== '') await untilAborted(this.#topology.assertExchange(to.exchange), signal)
+    }
+    const publisher = await untilAborted(this.#publishing(), signal)
+    let returned = await publisher.publish(messages, signal)
+    if (returned.length === 0) return
+    const queues = new Set(returned.flatMap(({ to }) => this.#topology.queuesOf(to.exchange, to.routingKey)))
+    if (await untilAborted(this.#topology.redeclare([...queues]), signal)) {
+      returned = await publisher.publish(returned, signal)
+    }
+    const first = returned[0]
+    if (first === undefined) return
+    const { exchange, routingKey } = first.to
+    throw new UnroutableError(
+      `the broker ${this.#main.shownUrl} gave ${returned.length} of ${messages.length} messages back: no queue is ` +
+        `bound to the exchange '${exchange}' for the routing key '${routingKey}'. Declare one, or correct the route.`,
+    )
+  }
+
+  async consume(queues: readonly string[], options: ConsumeOptions): Promise<Subscription> {
+    this.#assertOpen('consume')
+    if (!options.noAck) this.#parted()
+    const subscription = await AmqpSubscription.open(queues, options, {
+      link: this.#main,
+      logger: this.#options.logger,
+      parking: this.#parking,
+      redeclare: async (queue) => void (await this.#topology.redeclare([queue])),
+      onEnded: (ended) => this.#subscriptions.delete(ended),
+    })
+    if (this.#ending !== undefined) {
+      await subscription.close()
+      throw this.#ended('consume')
+    }
+    this.#subscriptions.add(subscription)
+    return subscription
+  }
+
+  async get(queue: string): Promise<Delivery | undefined> {
+    this.#assertOpen('get a message')
+    // A queue that is not there would end the channel, and with it what was got before.
+    if ((await this.#topology.length(queue)) === undefined) return undefined
+    this.#parted()
+    this.#getting ??= this.#openGetting()
+    const { channel, acks } = await this.#getting
+    const message = await this.#main.answered(`get a message from '${queue}'`, () => channel.get(queue))
+    if (message === false) return undefined
+    acks.add(message.fields.deliveryTag)
+    return new AmqpDelivery(message, queue, acks, this.#parking)
+  }
+
+  async queueLength(queue: string): Promise<number> {
+    this.#assertOpen('count messages')
+    return (await this.#topology.length(queue)) ?? 0
+  }
+
+  async purge(queue: string): Promise<number> {
+    this.#assertOpen('purge a queue')
+    return this.#topology.purge(queue)
+  }
+
+  async deleteQueue(queue: string): Promise<void> {
+    this.#assertOpen('delete a queue')
+    await this.#topology.deleteQueue(queue)
+  }
+
+  close(): Promise<void> {
+    this.#ending ??= this.#end(undefined)
+    return this.#ending
+  }
+
+  /** From now on something is to be acknowledged over the first link: what publishes moves to another. */
+  #parted(): void {
+    if (this.#mustSettle) return
+    this.#mustSettle = true
+    const before = this.#publisher
+    this.#publisher = undefined
+    before?.then(
+      async (publisher) => {
+        await publisher.retire()
+        this.#publishers.delete(publisher)
+      },
+      () => {},
+    )
+  }
+
+  #publishing(): Promise<AmqpPublisher> {
+    if (this.#publisher === undefined) {
+      const opening = this.#openPublisher()
+      this.#publisher = opening
+      opening.catch(() => {
+        if (this.#publisher === opening) this.#publisher = undefined
+      })
+    }
+    return this.#publisher
+  }
+
+  async #openPublisher(): Promise<AmqpPublisher> {
+    const link = this.#mustSettle ? await this.#options.openLink() : this.#main
+    if (this.#ending !== undefined) {
+      await link.close(1000)
+      throw this.#ended('publish')
+    }
+    this.#own(link)
+    const publisher = new AmqpPublisher(link)
+    this.#publishers.add(publisher)
+    return publisher
+  }
+
+  async #openGetting(): Promise<{ readonly channel: Channel; readonly acks: AmqpAcks }> {
+    const channel = await this.#main.channel((error) => this.#main.lose(error))
+    this.#getAcks = new AmqpAcks(this.#main, channel)
+    return { channel, acks: this.#getAcks }
+  }
+
+  #own(link: AmqpLink): void {
+    if (this.#links.has(link)) return
+    this.#links.add(link)
+    link.closed.then((cause) => {
+      this.#ending ??= this.#end(cause ?? link.lost('go on'))
+    })
+  }
+
+  async #end(cause: Error | undefined): Promise<void> {
+    const { closeTimeoutMs = defaultCloseMs, clock } = this.#options
+    if (cause === undefined) {
+      const end = clock.monotonic() + closeTimeoutMs
+      let cancel = (): void => {}
+      const late = new Promise<void>((resolve) => {
+        cancel = clock.after(closeTimeoutMs * 0.75, resolve)
+      })
+      await Promise.race([this.#endInOrder(), late])
+      cancel()
+      await Promise.all([...this.#links].map((link) => link.close(Math.max(100, end - clock.monotonic()))))
+    }
+    for (const subscription of this.#subscriptions) subscription.end()
+    this.#getAcks?.end()
+    const error = cause ?? new Error('the connection was closed')
+    for (const link of this.#links) link.lose(error)
+    for (const publisher of this.#publishers) publisher.end()
+    this.#settleClosed(cause)
+  }
+
+  /** Channels before connections: what they have sent comes first, and what they hold goes back. */
+  async #endInOrder(): Promise<void> {
+    const getting = this.#getting?.then(
+      async ({ channel, acks }) => {
+        acks.flush()
+        acks.end()
+        await channel.close().catch(() => {})
+      },
+      () => {},
+    )
+    await Promise.all([
+      getting,
+      ...[...this.#subscriptions].map((subscription) => subscription.close()),
+      ...[...this.#publishers].map((publisher) => publisher.retire()),
+    ])
+  }
+
+  #assertOpen(what: string): void {
+    if (this.#ending !== undefined) throw this.#ended(what)
+  }
+
+  #ended(what: string): ConnectionLostError {
+    return new ConnectionLostError(
+      `cannot ${what}: the connection to ${this.#main.shownUrl} has ended; open another`,
+    )
+  }
+}
+
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+    work.catch(() => {})
+  }
+}

@@ -1,0 +1,48 @@
+import type { GetMessage, Message } from 'amqplib'
+import type { Envelope } from '../../protocol/envelope.js'
+import type { AmqpAcks } from './amqp-acks.js'
+import { envelopeOf } from './amqp-envelope.js'
+import type { AmqpParking } from './amqp-parking.js'
+import { parkedBefore } from './amqp-parking.js'
+import type { Address, Delivery } from './transport.js'
+
+/** One message of a channel; `acks` is undefined where nothing is to be settled. */
+export class AmqpDelivery implements Delivery {
+  readonly envelope: Envelope
+  readonly queue: string
+  readonly address: Address
+  readonly redelivered: boolean
+  readonly #tag: number
+  readonly #acks: AmqpAcks | undefined
+  readonly #parking: AmqpParking | undefined
+
+  constructor(
+    message: Message | GetMessage,
+    queue: string,
+    acks: AmqpAcks | undefined,
+    parking: AmqpParking | undefined,
+  ) {
+    const { exchange, routingKey, redelivered, deliveryTag } = message.fields
+    this.envelope = envelopeOf(message)
+    this.queue = queue
+    this.address = { exchange, routingKey }
+    // A copy that waited in the broker may meet its original, whose acknowledgement was lost.
+    this.redelivered = redelivered || parkedBefore(this.envelope)
+    this.#tag = deliveryTag
+    this.#acks = acks
+    this.#parking = parking
+  }
+
+  ack(): Promise<void> {
+    return this.#acks?.ack(this.#tag) ?? Promise.resolve()
+  }
+
+  async reject({ requeue }: { readonly requeue: boolean }): Promise<void> {
+    await this.#acks?.reject(this.#tag, requeue)
+  }
+
+  async park(untilMs: number): Promise<void> {
+    await this.#parking?.park(this, untilMs)
+    await this.ack()
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * One AMQP connection, over amqplib.
+ *
+ * Rule 1: it never reconnects. Once `closed` settles every channel is dead; the owner opens another.
+ * Rule 2: every request ends: a server that does not answer one within the bound is lost, and so is one whose heartbeats
+ *         stop (amqplib counts two missed ones).
+ * Rule 3: what is written in one turn of the event loop leaves in one system call, and Nagle's algorithm is off: with it
+ *         each small write waits 40 ms for the server's delayed ACK.
+ *
+ * The socket and the frame reader of amqplib are reached into here and nowhere else; its version is pinned.
+ */
+import type { Duplex } from 'node:stream'
+import { type Channel, type ChannelModel, type ConfirmChannel, connect, credentials } from 'amqplib'
+import { type Clock, pause } from '../clock.js'
+import { BrokerUnavailableError, type ConnectivityError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { connectError, lostError, typedAmqpError } from './amqp-errors.js'
+import { FrameMender } from './amqp-frames.js'
+import type { AmqpTarget } from './amqp-url.js'
+
+/** How to open a link. */
+export interface OpenLinkOptions {
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Milliseconds within which the server must answer a request; default 15 s. */
+  readonly answerMs?: number
+}
+
+const defaultAnswerMs = 15_000
+
+interface Internals {
+  readonly stream: Duplex
+  readonly rest: Buffer
+}
+
+/** An open connection to one server. */
+export class AmqpLink {
+  readonly shownUrl: string
+  /** Settles once and never rejects: `undefined` after `close()`, the cause after a loss. */
+  readonly closed: Promise<ConnectivityError | undefined>
+  readonly #model: ChannelModel
+  readonly #stream: Duplex
+  readonly #options: OpenLinkOptions
+  #settleClosed: (cause: ConnectivityError | undefined) => void = () => {}
+  #cause: unknown
+  #isOpen = true
+  #isClosing = false
+  #blockedBy: string | undefined
+  #unblocked = new Set<() => void>()
+  #isCorked = false
+
+  private constructor(model: ChannelModel, target: AmqpTarget, options: OpenLinkOptions) {
+    this.#model = model
+    this.#options = options
+    this.shownUrl = target.shownUrl
+    this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
+    const internals = model.connection as unknown as Internals
+    this.#stream = internals.stream
+    mendIncoming(internals)
+    model.on('error', (error: Error) => (this.#cause ??= error))
+    model.on('close', (error?: Error) => this.#end(error))
+    model.on('blocked', (reason: string) => {
+      this.#blockedBy = reason
+      options.logger.warn(
+        { broker: this.shownUrl, reason },
+        `The broker ${this.shownUrl} takes no messages for now: ${reason}`,
+      )
+    })
+    model.on('unblocked', () => {
+      options.logger.info({ broker: this.shownUrl }, `The broker ${this.shownUrl} takes messages again.`)
+      this.#unblock()
+    })
+  }
+
+  /** Resolves when the server has let us in. Throws `BrokerUnavailableError`, or the signal's reason. */
+  static async open(target: AmqpTarget, options: OpenLinkOptions): Promise<AmqpLink> {
+    const { signal, clock, timeoutMs } = options
+    signal?.throwIfAborted()
+    // Destroys the socket, whatever the handshake waits for.
+    const ending = new AbortController()
+    const late = clock.after(timeoutMs, () =>
+      ending.abort(
+        new BrokerUnavailableError(`the broker ${target.shownUrl} did not answer within ${timeoutMs} ms`),
+      ),
+    )
+    const stop = (): void => ending.abort(signal?.reason)
+    signal?.addEventListener('abort', stop, { once: true })
+    const opening = connect(
+      {
+        protocol: target.tls === undefined ? 'amqp' : 'amqps',
+        hostname: target.host,
+        port: target.port,
+        vhost: encodeURIComponent(target.vhost),
+        heartbeat: target.heartbeatSeconds,
+        frameMax: target.frameMax,
+        channelMax: target.channelMax,
+      },
+      {
+        ...target.tls,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveDelay: 30_000,
+        credentials: credentialsOf(target),
+        clientProperties: { product: 'celeriac', ...target.clientProperties },
+        signal: ending.signal,
+      } as Parameters<typeof connect>[1],
+    )
+    try {
+      const aborted = new Promise<never>((_resolve, reject) => {
+        ending.signal.addEventListener('abort', () => reject(ending.signal.reason), { once: true })
+      })
+      const model = await Promise.race([opening, aborted])
+      return new AmqpLink(model as ChannelModel, target, options)
+    } catch (error) {
+      // One that comes after all must not stay open: the signal destroys its socket.
+      opening.catch(() => {})
+      if (signal?.aborted) throw signal.reason
+      throw connectError(error, target.shownUrl)
+    } finally {
+      late()
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  /** False once it was closed or lost. */
+  get isOpen(): boolean {
+    return this.#isOpen && !this.#isClosing
+  }
+
+  /** Why the server takes no messages now (its memory or disk alarm); undefined when it does. */
+  get blockedBy(): string | undefined {
+    return this.#blockedBy
+  }
+
+  /** The version that the server names, such as `3.10.8`. */
+  get serverVersion(): string {
+    return String(this.#model.connection.serverProperties?.version ?? '')
+  }
+
+  /** Calls `back` once when the server takes messages again or the link has ended. */
+  onUnblocked(back: () => void): void {
+    this.#unblocked.add(back)
+  }
+
+  /** A new channel; `onError` is told why the server closed it. Throws `ConnectivityError`. */
+  async channel(onError: (error: Error) => void): Promise<Channel> {
+    const channel = await this.answered('open a channel', () => this.#model.createChannel())
+    channel.on('error', onError)
+    return channel
+  }
+
+  /** A new channel with publisher confirms. */
+  async confirmChannel(onError: (error: Error) => void): Promise<ConfirmChannel> {
+    const channel = await this.answered('open a channel', () => this.#model.createConfirmChannel())
+    channel.on('error', onError)
+    return channel
+  }
+
+  /**
+   * The answer to a request; `what` names it in errors. Rejects with a typed error for a refusal, and gives the link up
+   * when the server does not answer in time (but for one that is blocked, and says so).
+   */
+  async answered<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    if (!this.isOpen) throw this.lost(what)
+    const { clock, answerMs = defaultAnswerMs } = this.#options
+    let cancel = (): void => {}
+    const late = new Promise<never>((_resolve, reject) => {
+      cancel = clock.after(answerMs, () => {
+        const blocked = this.#blockedBy
+        const why = `no answer within ${answerMs} ms${blocked === undefined ? '' : ` (blocked: ${blocked})`}`
+        reject(new BrokerUnavailableError(`cannot ${what} at ${this.shownUrl}: ${why}`))
+        if (blocked === undefined) this.lose(new Error(why))
+      })
+    })
+    this.cork()
+    const asking = this.#guarded(ask)
+    try {
+      return await Promise.race([asking, late])
+    } catch (error) {
+      asking.catch(() => {})
+      if (!this.#isOpen) throw this.lost(what)
+      throw typedAmqpError(error, what, this.shownUrl)
+    } finally {
+      cancel()
+    }
+  }
+
+  /** amqplib throws at once for what cannot be encoded or a channel that is gone. */
+  async #guarded<T>(ask: () => Promise<T>): Promise<T> {
+    return ask()
+  }
+
+  /** Collects what is written in this turn; amqplib hands it to the socket in the check phase. */
+  cork(): void {
+    if (this.#isCorked || !this.#isOpen) return
+    this.#isCorked = true
+    this.#stream.cork()
+    process.nextTick(() =>
+      setImmediate(() => {
+        this.#isCorked = false
+        this.#stream.uncork()
+      }),
+    )
+  }
+
+  /** The error of work that the end of this link cut short. */
+  lost(what: string): ConnectivityError {
+    const cause = this.#cause
+    return lostError(
+      cause ?? new Error(`cannot ${what}: the connection has ended; open another`),
+      this.shownUrl,
+    )
+  }
+
+  /** Gives the link up. Safe twice. */
+  lose(cause: Error): void {
+    this.#cause ??= cause
+    this.#end(cause)
+  }
+
+  /** The closing handshake, then the socket; after `boundMs` the socket alone. Safe twice; never rejects. */
+  async close(boundMs: number): Promise<void> {
+    if (!this.#isOpen) return
+    if (!this.#isClosing) {
+      this.#isClosing = true
+      this.#model.close().catch(() => {})
+    }
+    const { clock } = this.#options
+    const ended = new AbortController()
+    const late = pause(clock, boundMs, ended.signal).then(
+      () => this.#end(undefined),
+      () => {},
+    )
+    await Promise.race([this.closed, late])
+    ended.abort()
+  }
+
+  #end(error: Error | undefined): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#cause ??= error
+    const cause = this.#isClosing && error === undefined ? undefined : this.lost('go on')
+    // amqplib ends the socket politely, and waits for ever where nobody answers. Its own end follows from the error.
+    this.#stream.on('error', () => {})
+    this.#stream.destroy(error ?? new Error('the connection was closed'))
+    this.#unblock()
+    this.#settleClosed(cause)
+  }
+
+  #unblock(): void {
+    this.#blockedBy = undefined
+    const waiting = [...this.#unblocked]
+    this.#unblocked = new Set()
+    for (const back of waiting) back()
+  }
+}
+
+function credentialsOf({
+  loginMethod,
+  username,
+  password,
+}: AmqpTarget): ReturnType<typeof credentials.external> {
+  if (loginMethod === 'EXTERNAL') return credentials.external()
+  return loginMethod === 'AMQPLAIN'
+    ? credentials.amqplain(username, password)
+    : credentials.plain(username, password)
+}
+
+function mendIncoming({ stream, rest }: Internals): void {
+  const mender = new FrameMender()
+  if (rest.length > 0) mender.push(rest)
+  const read = stream.read.bind(stream)
+  stream.read = (size?: number): Buffer | null => {
+    const chunk = read(size) as Buffer | null
+    return chunk === null || size === 0 ? chunk : mender.push(chunk)
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * A place in the broker for messages that are due later (`Delivery.park`): held unacknowledged they would block the
+ * prefetch window, and kill the channel after the broker's `consumer_timeout`.
+ *
+ * Rule 1: a message is published to its waiting place and confirmed before its delivery is acknowledged. A crash between
+ *         the two leaves both; the copy is marked redelivered, as the original then is.
+ * Rule 2: a waiting place is a fanout exchange `celeriac.parked.<milliseconds>` with one queue of that name, where a
+ *         message lives for so long and is dead-lettered to the default exchange; its routing key is the queue it came
+ *         from, so that it returns there and nowhere else.
+ * Rule 3: places have powers of two as times, so that there are few, and each is in order; a message that comes back
+ *         early is parked again.
+ * Rule 4: the queues are quorum queues that dead-letter at least once (RabbitMQ 3.10): a classic one would drop what the
+ *         broker was about to hand on when it fell.
+ */
+import type { Envelope } from '../../protocol/envelope.js'
+import type { Clock } from '../clock.js'
+import { InvalidArgumentError, UnroutableError } from '../errors.js'
+import type { Outgoing, Topology } from './transport.js'
+
+const prefix = 'celeriac.parked.'
+/** Powers of two in milliseconds: 64 ms, so that what is nearly due does not come back at once, to 12 days. */
+const [shortestLevel, longestLevel] = [6, 30]
+
+/** What parking needs of its connection. */
+export interface ParkingDeps {
+  readonly clock: Clock
+  declare(topology: Topology): Promise<void>
+  /** Rejects with `UnroutableError` when no queue took it. */
+  publish(messages: readonly Outgoing[]): Promise<void>
+}
+
+/** Parks the deliveries of one connection. */
+export class AmqpParking {
+  readonly #deps: ParkingDeps
+  readonly #declared = new Map<number, Promise<void>>()
+
+  constructor(deps: ParkingDeps) {
+    this.#deps = deps
+  }
+
+  /** Resolves when the broker has confirmed the copy that will come back until shortly before `untilMs`. */
+  async park(
+    { envelope, queue }: { readonly envelope: Envelope; readonly queue: string },
+    untilMs: number,
+  ): Promise<void> {
+    const left = untilMs - this.#deps.clock.now()
+    if (!Number.isFinite(left)) throw new InvalidArgumentError(`a message cannot be parked until ${untilMs}`)
+    const exponent = Math.floor(Math.log2(Math.max(1, left)))
+    const level = Math.min(longestLevel, Math.max(shortestLevel, exponent))
+    await this.#place(level)
+    const name = nameOf(level)
+    const outgoing = { envelope, to: { exchange: name, routingKey: queue } }
+    try {
+      await this.#deps.publish([outgoing])
+    } catch (error) {
+      if (!(error instanceof UnroutableError)) throw error
+      // Somebody has deleted the place.
+      this.#declared.delete(level)
+      await this.#place(level)
+      await this.#deps.publish([outgoing])
+    }
+  }
+
+  #place(level: number): Promise<void> {
+    const known = this.#declared.get(level)
+    if (known !== undefined) return known
+    const declaring = this.#deps.declare(topologyOf(level))
+    this.#declared.set(level, declaring)
+    declaring.catch(() => this.#declared.delete(level))
+    return declaring
+  }
+}
+
+/** True for a message that has come back from a waiting place. */
+export function parkedBefore({ headers }: Envelope): boolean {
+  const deaths = headers['x-death']
+  if (!Array.isArray(deaths)) return false
+  return deaths.some((death: { queue?: unknown } | null) => String(death?.queue ?? '').startsWith(prefix))
+}
+
+function nameOf(level: number): string {
+  return `${prefix}${2 ** level}`
+}
+
+function topologyOf(level: number): Topology {
+  const name = nameOf(level)
+  return {
+    exchanges: [{ name, type: 'fanout', durable: true }],
+    queues: [
+      {
+        name,
+        durable: true,
+        exclusive: false,
+        autoDelete: false,
+        arguments: {
+          'x-queue-type': 'quorum',
+          'x-overflow': 'reject-publish',
+          'x-message-ttl': 2 ** level,
+          'x-dead-letter-exchange': '',
+          'x-dead-letter-strategy': 'at-least-once',
+        },
+      },
+    ],
+    bindings: [{ from: name, to: { queue: name }, routingKey: '' }],
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * Publishing with confirms on one link (wire-format 7.5; kombu's `confirm_publish`, always on here).
+ *
+ * Rule 1: a message is published when the broker has confirmed it: on disk where it is persistent and its queue durable.
+ * Rule 2: a message of which the fate is unknown (the link or the channel ended before its confirm) rejects with
+ *         `ConnectionLostError`: it may or may not have arrived.
+ * Rule 3: what a broker that takes no messages (its alarm) has not been sent yet is never sent once its publisher has
+ *         given up.
+ * Rule 4: a refusal (no such exchange, too large) ends the channel and all that is unconfirmed on it; the culprit is told
+ *         what was refused, the others that their fate is unknown, and the next publish opens another channel.
+ */
+import type { ConfirmChannel, Message } from 'amqplib'
+import {
+  type CeleriacError,
+  ConnectionLostError,
+  InvalidArgumentError,
+  MessageNackedError,
+} from '../errors.js'
+import { bodyBuffer, publishOptions } from './amqp-envelope.js'
+import { replyCode, typedAmqpError } from './amqp-errors.js'
+import type { AmqpLink } from './amqp-link.js'
+import type { Outgoing } from './transport.js'
+
+/** Most messages that wait for their confirms at once; others wait in memory, so that an abort finds them unsent. */
+const mostUnconfirmed = 4096
+const mostUnconfirmedBytes = 32 * 1024 * 1024
+
+/** One call of `publish`. */
+interface Batch {
+  left: number
+  isOver: boolean
+  readonly returned: Outgoing[]
+  resolve(returned: readonly Outgoing[]): void
+  reject(error: unknown): void
+}
+
+interface Entry {
+  readonly outgoing: Outgoing
+  readonly batch: Batch
+  readonly size: number
+  isReturned: boolean
+}
+
+/** Publishes on one link. */
+export class AmqpPublisher {
+  readonly #link: AmqpLink
+  #channel: ConfirmChannel | undefined
+  #opening: Promise<void> | undefined
+  readonly #waiting: Entry[] = []
+  readonly #unconfirmed = new Set<Entry>()
+  #bytes = 0
+  #isNacking = false
+  #refusal: Error | undefined
+  #onIdle: (() => void)[] = []
+
+  constructor(link: AmqpLink) {
+    this.#link = link
+  }
+
+  /**
+   * Resolves with those that no queue took, once the broker has answered for all. Rejects with the first refusal, the
+   * signal's reason, `MessageNackedError` or `ConnectionLostError`.
+   */
+  publish(messages: readonly Outgoing[], signal: AbortSignal | undefined): Promise<readonly Outgoing[]> {
+    if (messages.length === 0) return Promise.resolve([])
+    return new Promise((resolve, reject) => {
+      const stop = (): void => fail(signal?.reason)
+      const settled = (): void => {
+        batch.isOver = true
+        signal?.removeEventListener('abort', stop)
+      }
+      const fail = (error: unknown): void => {
+        if (batch.isOver) return
+        settled()
+        reject(error)
+      }
+      const batch: Batch = {
+        left: messages.length,
+        isOver: false,
+        returned: [],
+        resolve: (returned) => {
+          if (batch.isOver) return
+          settled()
+          resolve(returned)
+        },
+        reject: fail,
+      }
+      signal?.addEventListener('abort', stop, { once: true })
+      for (const outgoing of messages) {
+        const size = outgoing.envelope.body.byteLength
+        this.#waiting.push({ outgoing, batch, size, isReturned: false })
+      }
+      this.#pump()
+    })
+  }
+
+  /** Resolves when nothing is waiting or unconfirmed. */
+  async idle(): Promise<void> {
+    if (this.#waiting.length === 0 && this.#unconfirmed.size === 0) return
+    await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+  }
+
+  /** Closes the channel once everything is confirmed. Never rejects. */
+  async retire(): Promise<void> {
+    await this.idle()
+    await this.#channel?.close().catch(() => {})
+  }
+
+  /** Rejects everything that is left: the link has ended. */
+  end(): void {
+    const lost = this.#link.lost('publish')
+    for (const { batch } of this.#waiting.splice(0)) batch.reject(lost)
+    for (const { batch } of this.#unconfirmed) batch.reject(lost)
+    this.#unconfirmed.clear()
+    this.#bytes = 0
+    this.#tellIdle()
+  }
+
+  /** Sends what may be sent now. */
+  #pump(): void {
+    if (!this.#link.isOpen) {
+      this.end()
+      return
+    }
+    if (this.#link.blockedBy !== undefined) {
+      this.#link.onUnblocked(() => this.#pump())
+      return
+    }
+    if (this.#channel === undefined) {
+      this.#opening ??= this.#open()
+      return
+    }
+    this.#link.cork()
+    let sent = 0
+    for (const entry of this.#waiting) {
+      if (this.#unconfirmed.size >= mostUnconfirmed || this.#bytes >= mostUnconfirmedBytes) break
+      sent += 1
+      if (!entry.batch.isOver) this.#send(this.#channel, entry)
+    }
+    // one removal for all: a shift for each would be quadratic
+    if (sent > 0) this.#waiting.splice(0, sent)
+    this.#tellIdle()
+  }
+
+  async #open(): Promise<void> {
+    try {
+      this.#refusal = undefined
+      const channel = await this.#link.confirmChannel((error) => (this.#refusal = error))
+      // amqplib tells a nack and a dead channel by the text of an error alone; its own listener is between these two
+      channel.prependListener('nack', () => (this.#isNacking = true))
+      channel.on('nack', () => (this.#isNacking = false))
+      channel.on('return', (message: Message) => this.#onReturn(message))
+      channel.prependListener('close', () => this.#onChannelClosed(channel))
+      this.#channel = channel
+    } catch (error) {
+      for (const { batch } of this.#waiting.splice(0)) batch.reject(error)
+    } finally {
+      this.#opening = undefined
+    }
+    if (this.#waiting.length > 0) this.#pump()
+    this.#tellIdle()
+  }
+
+  #send(channel: ConfirmChannel, entry: Entry): void {
+    const { envelope, to, mandatory = true } = entry.outgoing
+    const options = publishOptions(envelope, mandatory)
+    const answered = (error: unknown): void => this.#onAnswer(entry, error)
+    this.#unconfirmed.add(entry)
+    this.#bytes += entry.size
+    try {
+      channel.publish(to.exchange, to.routingKey, bodyBuffer(envelope), options, answered)
+    } catch (error) {
+      this.#forget(entry)
+      const why = error instanceof Error ? error.message : String(error)
+      entry.batch.reject(
+        this.#link.isOpen && this.#channel === channel
+          ? new InvalidArgumentError(
+              `a message for ${placeOf(entry.outgoing)} cannot be written as AMQP: ${why}`,
+              { cause: error },
+            )
+          : this.#link.lost('publish'),
+      )
+    }
+  }
+
+  /** `error` is null for a confirm. */
+  #onAnswer(entry: Entry, error: unknown): void {
+    // false: the end of the channel has answered for it already
+    if (!this.#forget(entry)) return
+    const { batch, outgoing, isReturned } = entry
+    if (error !== null && this.#isNacking) {
+      batch.reject(
+        new MessageNackedError(
+          `the broker ${this.#link.shownUrl} did not keep a message for ${placeOf(outgoing)}: ` +
+            'a queue is full (x-overflow: reject-publish), or the broker has a fault; see its log',
+        ),
+      )
+    } else if (error !== null) {
+      batch.reject(this.#link.lost('publish'))
+    } else {
+      if (isReturned) batch.returned.push(outgoing)
+      batch.left -= 1
+      if (batch.left === 0) batch.resolve(batch.returned)
+    }
+    if (this.#waiting.length > 0) this.#pump()
+    else this.#tellIdle()
+  }
+
+  #forget(entry: Entry): boolean {
+    if (!this.#unconfirmed.delete(entry)) return false
+    this.#bytes -= entry.size
+    return true
+  }
+
+  /** Returns come in the order of the publishes, before their confirms. */
+  #onReturn({ fields, properties, content }: Message): void {
+    const { exchange, routingKey } = fields
+    for (const entry of this.#unconfirmed) {
+      const { envelope, to, mandatory = true } = entry.outgoing
+      if (entry.isReturned || !mandatory || to.exchange !== exchange || to.routingKey !== routingKey) continue
+      if (envelope.properties.correlationId !== (properties.correlationId ?? undefined)) continue
+      if (entry.size !== content.length || !content.equals(bodyBuffer(envelope))) continue
+      entry.isReturned = true
+      return
+    }
+  }
+
+  #onChannelClosed(channel: ConfirmChannel): void {
+    if (this.#channel === channel) this.#channel = undefined
+    const entries = [...this.#unconfirmed]
+    this.#unconfirmed.clear()
+    this.#bytes = 0
+    const refusal = this.#refusal
+    if (refusal === undefined) {
+      const lost = this.#link.lost('publish')
+      for (const { batch } of entries) batch.reject(lost)
+    } else {
+      const culprits = culpritsOf(refusal, entries)
+      const unknown = new ConnectionLostError(
+        `the broker ${this.#link.shownUrl} refused another message of the same channel: this one may or may not have arrived`,
+        { cause: refusal },
+      )
+      for (const entry of entries) {
+        entry.batch.reject(culprits.has(entry) ? this.#refused(entry, refusal) : unknown)
+      }
+    }
+    if (this.#waiting.length > 0) this.#pump()
+    else this.#tellIdle()
+  }
+
+  #refused({ outgoing, size }: Entry, refusal: Error): CeleriacError {
+    const what = `take a message of ${size} bytes for ${placeOf(outgoing)}`
+    return typedAmqpError(refusal, what, this.#link.shownUrl)
+  }
+
+  #tellIdle(): void {
+    if (this.#onIdle.length === 0 || this.#waiting.length > 0 || this.#unconfirmed.size > 0) return
+    for (const tell of this.#onIdle.splice(0)) tell()
+  }
+}
+
+/** Those that a refusal may be about: the server names an exchange or a size, and no message. */
+function culpritsOf(refusal: Error, entries: readonly Entry[]): ReadonlySet<Entry> {
+  const exchange = /exchange '(.*?)' in vhost/.exec(refusal.message)?.[1]
+  const largest = /message size \d+ is larger than configured max size (\d+)/.exec(refusal.message)?.[1]
+  const named = entries.filter(({ outgoing, size }) =>
+    exchange !== undefined
+      ? outgoing.to.exchange === exchange
+      : largest !== undefined && size > Number(largest),
+  )
+  // The server works through a channel in order: the first that it has not confirmed is the likeliest otherwise.
+  return new Set(named.length > 0 || replyCode(refusal) === undefined ? named : entries.slice(0, 1))
+}
+
+function placeOf({ to }: Outgoing): string {
+  return to.exchange === ''
+    ? `the queue '${to.routingKey}'`
+    : `the exchange '${to.exchange}', routing key '${to.routingKey}'`
+}

@@ -1,0 +1,175 @@
+/**
+ * A running consumer: one channel, one consumer for each queue.
+ *
+ * Rule 1: one prefetch limit for the channel (`basic.qos global`), as Celery has it; each consumer has its own where a
+ *         queue is a quorum queue, which knows no common one, and then it does not follow later changes (surface
+ *         WRK-022).
+ * Rule 2: a queue that is deleted under us (basic.cancel) is declared and consumed again; when that fails the connection
+ *         is lost, for a worker that is connected consumes.
+ * Rule 3: a channel that the server closes takes its deliveries with it, so the connection is lost.
+ */
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { BrokerUnavailableError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { AmqpAcks } from './amqp-acks.js'
+import { AmqpDelivery } from './amqp-delivery.js'
+import { amqpTable } from './amqp-envelope.js'
+import { isNotFound } from './amqp-errors.js'
+import type { AmqpLink } from './amqp-link.js'
+import type { AmqpParking } from './amqp-parking.js'
+import type { ConsumeOptions, Delivery, Subscription } from './transport.js'
+
+/** What a subscription needs of its connection. */
+export interface SubscriptionDeps {
+  readonly link: AmqpLink
+  readonly logger: Logger
+  readonly parking: AmqpParking
+  /** Declares again what this connection knows of a queue. */
+  redeclare(queue: string): Promise<void>
+  onEnded(subscription: AmqpSubscription): void
+}
+
+/** A running consumer over AMQP. */
+export class AmqpSubscription implements Subscription {
+  readonly #deps: SubscriptionDeps
+  readonly #options: ConsumeOptions
+  readonly #channel: Channel
+  readonly #acks: AmqpAcks
+  readonly #tags = new Map<string, string>()
+  #batch: Delivery[] = []
+  #count = 0
+  #isCancelled = false
+  #isEnded = false
+
+  private constructor(channel: Channel, options: ConsumeOptions, deps: SubscriptionDeps) {
+    this.#deps = deps
+    this.#options = options
+    this.#channel = channel
+    this.#acks = new AmqpAcks(deps.link, channel)
+  }
+
+  /** Consumes. Throws a typed error, leaving nothing behind. */
+  static async open(
+    queues: readonly string[],
+    options: ConsumeOptions,
+    deps: SubscriptionDeps,
+  ): Promise<AmqpSubscription> {
+    let made: AmqpSubscription | undefined
+    const channel = await deps.link.channel((error) => made?.onChannelError(error))
+    const subscription = new AmqpSubscription(channel, options, deps)
+    made = subscription
+    try {
+      if (!options.noAck && options.prefetch > 0) await subscription.setPrefetch(options.prefetch)
+      for (const queue of queues) await subscription.addQueue(queue)
+    } catch (error) {
+      subscription.#isCancelled = true
+      await subscription.close()
+      throw error
+    }
+    return subscription
+  }
+
+  /** The server closed the channel. */
+  onChannelError(error: Error): void {
+    if (this.#isEnded) return
+    // before it consumes, the request that failed tells
+    if (this.#tags.size > 0) this.#deps.link.lose(error)
+  }
+
+  async setPrefetch(count: number): Promise<void> {
+    if (this.#options.noAck || this.#isEnded) return
+    const isGlobal = this.#options.globalPrefetch ?? true
+    await this.#deps.link.answered('set the prefetch count', () => this.#channel.prefetch(count, isGlobal))
+  }
+
+  async addQueue(queue: string): Promise<void> {
+    if (this.#tags.has(queue)) return
+    const { noAck, consumerArguments } = this.#options
+    this.#count += 1
+    const consumerTag = `celeriac-${this.#count}`
+    this.#tags.set(queue, consumerTag)
+    const take = (message: ConsumeMessage | null): void => this.#take(queue, consumerTag, message)
+    try {
+      const given = { noAck, consumerTag, arguments: amqpTable(consumerArguments?.(queue) ?? {}) }
+      await this.#deps.link.answered(`consume from the queue '${queue}'`, () =>
+        this.#channel.consume(queue, take, given),
+      )
+    } catch (error) {
+      this.#tags.delete(queue)
+      // A queue may be away for a moment: just deleted, or its node is down. Trying again declares it.
+      const isAway = error instanceof Error && isNotFound(error.cause)
+      throw isAway ? new BrokerUnavailableError(error.message, { cause: error }) : error
+    }
+  }
+
+  async cancelQueue(queue: string): Promise<void> {
+    const tag = this.#tags.get(queue)
+    if (tag === undefined || this.#isEnded) return
+    this.#tags.delete(queue)
+    await this.#deps.link.answered(`cancel the consumer of '${queue}'`, () => this.#channel.cancel(tag))
+    this.#hand()
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#isCancelled) return
+    this.#isCancelled = true
+    if (!this.#deps.link.isOpen) return
+    await Promise.all([...this.#tags.keys()].map((queue) => this.cancelQueue(queue)))
+    // The channel lives as long as its deliveries can be settled.
+    this.#acks.onEmpty = () => void this.close()
+    if (this.#acks.size === 0) await this.close()
+  }
+
+  /** Sends the acknowledgements that are pending, and gives back the rest in its order. Never rejects. */
+  async close(): Promise<void> {
+    if (this.#isEnded) return
+    this.#acks.onEmpty = () => {}
+    this.#acks.flush()
+    this.end()
+    // The handshake goes the way of the acknowledgements, behind them; that of the connection would overtake them.
+    if (this.#deps.link.isOpen) await this.#channel.close().catch(() => {})
+  }
+
+  /** Nothing is handed over or settled from now on. */
+  end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#batch = []
+    this.#acks.end()
+    this.#deps.onEnded(this)
+  }
+
+  #take(queue: string, consumerTag: string, message: ConsumeMessage | null): void {
+    if (this.#isEnded) return
+    if (message === null) {
+      if (this.#tags.get(queue) === consumerTag) void this.#resume(queue)
+      return
+    }
+    const { noAck } = this.#options
+    if (!noAck) this.#acks.add(message.fields.deliveryTag)
+    const acks = noAck ? undefined : this.#acks
+    this.#batch.push(new AmqpDelivery(message, queue, acks, noAck ? undefined : this.#deps.parking))
+    // amqplib calls for each message of what it has read; together they are one batch
+    if (this.#batch.length === 1) process.nextTick(() => this.#hand())
+  }
+
+  #hand(): void {
+    if (this.#batch.length === 0 || this.#isEnded) return
+    const batch = this.#batch
+    this.#batch = []
+    this.#options.onDeliveries(batch)
+  }
+
+  async #resume(queue: string): Promise<void> {
+    const { logger, link, redeclare } = this.#deps
+    logger.warn({ queue }, `The broker cancelled the consumer of ${queue}: its queue was deleted, or moved.`)
+    this.#tags.delete(queue)
+    try {
+      await redeclare(queue)
+      await this.addQueue(queue)
+      logger.info({ queue }, `Consuming from ${queue} again.`)
+    } catch (cause) {
+      link.lose(new Error(`the queue '${queue}' was deleted and cannot be consumed again`, { cause }))
+    }
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Declaring exchanges, queues and bindings, and asking about queues: the requests of one connection, one after the other
+ * on a channel of their own, so that a refusal (which ends its channel) hits none but itself.
+ *
+ * Rule 1: declarations are kombu's, argument for argument (wire-format 7.2).
+ * Rule 2: what differs from what there is, is refused by the broker and reported with the difference; but the meeting
+ *         places of remote control and events, which a peer of another version may have declared otherwise, are used as
+ *         they are.
+ * Rule 3: what was declared is remembered by queue, to be declared again when it has been deleted.
+ */
+import type { Channel } from 'amqplib'
+import type { Logger } from '../logger.js'
+import { amqpTable } from './amqp-envelope.js'
+import { type Inequivalent, inequivalentOf, isNotFound } from './amqp-errors.js'
+import type { AmqpLink } from './amqp-link.js'
+import type { Binding, Exchange, Queue, Topology } from './transport.js'
+
+/** The declaring channel of one link. */
+export class AmqpTopology {
+  readonly #link: AmqpLink
+  readonly #logger: Logger
+  #channel: Channel | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  readonly #exchanges = new Map<string, Exchange>()
+  readonly #queues = new Map<string, Queue>()
+  readonly #bindings = new Map<string, Binding[]>()
+  /** Exchanges that are known to be there. */
+  readonly #seen = new Set<string>()
+
+  constructor(link: AmqpLink, logger: Logger) {
+    this.#link = link
+    this.#logger = logger
+  }
+
+  /** Declares all. Throws a typed error. */
+  async declare({ exchanges, queues, bindings }: Topology): Promise<void> {
+    for (const exchange of exchanges) await this.#declareExchange(exchange)
+    for (const queue of queues) await this.#declareQueue(queue)
+    for (const binding of bindings) await this.#bind(binding)
+  }
+
+  /** Declares again what is known of these queues, as far as anything is. True when something was. */
+  async redeclare(queues: readonly string[]): Promise<boolean> {
+    const known = queues.filter((name) => this.#queues.has(name))
+    for (const name of known) {
+      const bindings = this.#bindings.get(name) ?? []
+      await this.declare({
+        exchanges: bindings.flatMap(({ from }) => this.#exchanges.get(from) ?? []),
+        queues: [this.#queues.get(name) as Queue],
+        bindings,
+      })
+    }
+    return known.length > 0
+  }
+
+  /** The queues that a message would reach by what is known here. */
+  queuesOf(exchange: string, routingKey: string): readonly string[] {
+    if (exchange === '') return [routingKey]
+    const bound = [...this.#bindings].filter(([, bindings]) => bindings.some(({ from }) => from === exchange))
+    return bound.map(([queue]) => queue)
+  }
+
+  /** Throws `BrokerRefusedError` for an exchange that does not exist; asks once for each. */
+  async assertExchange(name: string): Promise<void> {
+    if (name === '' || name.startsWith('amq.') || this.#seen.has(name)) return
+    await this.#run(`publish to the exchange '${name}'`, (channel) => channel.checkExchange(name))
+    this.#seen.add(name)
+  }
+
+  /** How many messages wait in a queue; undefined when there is no such queue. */
+  async length(queue: string): Promise<number | undefined> {
+    const answer = await this.#unlessMissing(`look at the queue '${queue}'`, (channel) =>
+      channel.checkQueue(queue),
+    )
+    return answer?.messageCount
+  }
+
+  /** Removes what waits; 0 for a queue that does not exist. */
+  async purge(queue: string): Promise<number> {
+    const answer = await this.#unlessMissing(`purge the queue '${queue}'`, (channel) =>
+      channel.purgeQueue(queue),
+    )
+    return answer?.messageCount ?? 0
+  }
+
+  /** Deletes a queue with what is in it; nothing happens when there is none. */
+  async deleteQueue(queue: string): Promise<void> {
+    this.#queues.delete(queue)
+    this.#bindings.delete(queue)
+    await this.#unlessMissing(`delete the queue '${queue}'`, (channel) => channel.deleteQueue(queue))
+  }
+
+  async #declareExchange(exchange: Exchange): Promise<void> {
+    const { name, type, durable, autoDelete = false, arguments: args = {} } = exchange
+    if (name === '' || name.startsWith('amq.')) return
+    const how = { durable, autoDelete, arguments: amqpTable(args) }
+    await this.#unlessDifferent(
+      `declare the exchange '${name}'`,
+      (channel) => channel.assertExchange(name, type, how),
+      ({ argument }) => !durable && argument !== 'type',
+    )
+    this.#exchanges.set(name, exchange)
+    this.#seen.add(name)
+  }
+
+  async #declareQueue(queue: Queue): Promise<void> {
+    const { name, durable, exclusive, autoDelete, arguments: args } = queue
+    const how = {
+      durable,
+      exclusive: exclusive || needsExclusive(queue, this.#link.serverVersion),
+      autoDelete,
+      arguments: amqpTable(args),
+    }
+    await this.#unlessDifferent(
+      `declare the queue '${name}'`,
+      (channel) => channel.assertQueue(name, how),
+      ({ argument }) => !durable && argument !== 'exclusive',
+    )
+    this.#queues.set(name, queue)
+  }
+
+  async #bind(binding: Binding): Promise<void> {
+    const { from, to, routingKey, arguments: args = {} } = binding
+    if (from === '') return
+    if ('exchange' in to) {
+      await this.#run(`bind the exchange '${to.exchange}' to '${from}'`, (channel) =>
+        channel.bindExchange(to.exchange, from, routingKey, amqpTable(args)),
+      )
+      return
+    }
+    await this.#run(`bind the queue '${to.queue}' to '${from}'`, (channel) =>
+      channel.bindQueue(to.queue, from, routingKey, amqpTable(args)),
+    )
+    const known = this.#bindings.get(to.queue) ?? []
+    const isKnown = known.some((one) => one.from === from && one.routingKey === routingKey)
+    if (!isKnown) this.#bindings.set(to.queue, [...known, binding])
+  }
+
+  async #unlessMissing<T>(what: string, ask: (channel: Channel) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#run(what, ask)
+    } catch (error) {
+      if (error instanceof Error && isNotFound(error.cause)) return undefined
+      throw error
+    }
+  }
+
+  async #unlessDifferent(
+    what: string,
+    ask: (channel: Channel) => Promise<unknown>,
+    isBearable: (difference: Inequivalent) => boolean,
+  ): Promise<void> {
+    try {
+      await this.#run(what, ask)
+    } catch (error) {
+      const difference = error instanceof Error ? inequivalentOf(error.cause) : undefined
+      if (difference === undefined || !isBearable(difference)) throw error
+      const { kind, name, argument, current } = difference
+      this.#logger.warn(
+        { [kind]: name, argument, current },
+        `The ${kind} ${name} was declared otherwise by somebody else (${argument} is ${current}); it is used as it is.`,
+      )
+    }
+  }
+
+  /** One request at a time; a channel that a refusal has ended is replaced. */
+  #run<T>(what: string, ask: (channel: Channel) => Promise<T>): Promise<T> {
+    const run = async (): Promise<T> => {
+      const channel = this.#channel ?? (await this.#open())
+      return this.#link.answered(what, () => ask(channel))
+    }
+    const turn = this.#turn.then(run, run)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  async #open(): Promise<Channel> {
+    const channel = await this.#link.channel(() => {})
+    channel.on('close', () => {
+      if (this.#channel === channel) this.#channel = undefined
+    })
+    this.#channel = channel
+    return channel
+  }
+}
+
+/**
+ * RabbitMQ 4.3 and later refuse queues that are neither durable nor exclusive; Celery's next version declares the queues
+ * of remote control and events as exclusive for that reason.
+ */
+export function needsExclusive({ durable, exclusive }: Queue, serverVersion: string): boolean {
+  if (durable || exclusive) return false
+  const [major = 0, minor = 0] = serverVersion.split('.').map(Number)
+  return major > 4 || (major === 4 && minor >= 3)
+}
