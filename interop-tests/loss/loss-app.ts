@@ -1,6 +1,9 @@
 /** The TypeScript worker of the loss trials: `celeriac -A loss-app.ts worker`. Settings come in the environment. */
 import { openSync, writeSync } from 'node:fs'
 import { Celery } from 'celeriac'
+import type { Worker, WorkerOptions } from 'celeriac/worker'
+import type { openTransport } from '../../src/transport/open.js'
+import type { Delivery, Transport } from '../../src/transport/transport.js'
 
 const { LOSS_BROKER_URL = '', LOSS_BROKER_OPTIONS = '{}', LOSS_ORACLE = '', LOSS_WORKER = '' } = process.env
 const oracle = openSync(LOSS_ORACLE, 'a')
@@ -8,7 +11,51 @@ const record = (what: string, id?: string): void => {
   writeSync(oracle, `${JSON.stringify({ at: Date.now(), what, id, who: LOSS_WORKER })}\n`)
 }
 
-export const app = new Celery('loss', {
+/** The worker's own, which package.json does not export. */
+const built = new URL('../../dist/src/transport/open.js', import.meta.url).href
+const opening = (await import(built)) as { readonly openTransport: typeof openTransport }
+
+/** Only looks on: when the broker has confirmed an acknowledgement, and when a connection has ended. */
+function witnessed(transport: Transport): Transport {
+  return {
+    async connect(url, options) {
+      const connection = await transport.connect(url, options)
+      const consume = connection.consume.bind(connection)
+      connection.consume = (queues, given) => {
+        // Remote control has a subscription of its own, whose messages are no tasks.
+        const onDeliveries = (deliveries: readonly Delivery[]): void => {
+          for (const delivery of deliveries) witness(delivery)
+          given.onDeliveries(deliveries)
+        }
+        return consume(queues, { ...given, onDeliveries })
+      }
+      void connection.closed.then(() => record('lost'))
+      return connection
+    },
+  }
+}
+
+function witness(delivery: Delivery): void {
+  const { id } = delivery.envelope.headers
+  if (typeof id !== 'string') return
+  const ack = delivery.ack.bind(delivery)
+  delivery.ack = () => {
+    const acked = ack()
+    acked.then(
+      () => record('acked', id),
+      () => record('unacked', id),
+    )
+    return acked
+  }
+}
+
+class WatchedCelery extends Celery {
+  override worker(options: WorkerOptions = {}): Worker {
+    return super.worker({ ...options, openTransport: (url) => witnessed(opening.openTransport(url)) })
+  }
+}
+
+export const app = new WatchedCelery('loss', {
   brokerUrl: LOSS_BROKER_URL,
   brokerTransportOptions: JSON.parse(LOSS_BROKER_OPTIONS) as Record<string, unknown>,
   taskDefaultQueue: 'loss',

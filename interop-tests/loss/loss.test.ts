@@ -4,7 +4,7 @@ import { noRedis, skipNote } from '../redis-server.js'
 import { runScenario } from './report.js'
 import { scenarios } from './scenarios.js'
 
-const nothingWrong = { lost: [], duplicates: [], ghosts: [] }
+const nothingWrong = { lost: [], duplicates: [], late: [], ghosts: [] }
 
 for (const broker of ['redis', 'filesystem'] as const) {
   const missing = broker === 'redis' ? noRedis : undefined
@@ -19,9 +19,9 @@ for (const broker of ['redis', 'filesystem'] as const) {
           amounts: scenario.short,
           visibilitySeconds: 2,
         })
-        const { lost, duplicates, ghosts, sent } = verdict
+        const { lost, duplicates, late, ghosts, sent } = verdict
         expect(
-          { lost, duplicates, ghosts, leftover },
+          { lost, duplicates, late, ghosts, leftover },
           `seed ${seed}; the workers printed:\n${printed}`,
         ).toEqual({
           ...nothingWrong,

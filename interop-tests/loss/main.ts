@@ -34,8 +34,9 @@ if (values.help) {
   [--kills n] [--tasks n] [--seed n] [--visibility seconds] [--short] [--json]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 columns: lost = published, effect never seen; twice = effect again without reason; ghosts = ran unsent or undead;
+  late = begun by a worker that had been away and had lost it (these four must be 0);
   and effects again with a reason: died = its process died at work; unacked = killed between the end and the
-  acknowledgement; away = it was paused or cut off at work; late = begun by one that had been away;
+  answer to the acknowledgement; away = it was paused or cut off while it held the task;
   left = messages still in the broker`)
   process.exit(0)
 }

@@ -10,8 +10,10 @@ export interface Fact {
   readonly at: number
   /**
    * `sending`, `sent` (the publish returned), `refused` (it threw): of the publisher. `start`, `effect`, `end`: of a
-   * task's body. `ready`: of a worker. `gone` (its process ended; `sudden` when it was killed), `away` and `back` (it
-   * was paused or cut off from the broker): of the harness, about a worker.
+   * task's body. `acked` and `unacked`: the broker confirmed the acknowledgement of a task, or it failed; `lost`: the
+   * connection that brought tasks has ended; `ready`: of a worker. `doomed` (it is being killed, or told to give up what
+   * it runs), `gone` (its process has ended; `sudden` when it was killed), `away` and `back` (it is paused, or cut off
+   * from the broker): of the harness, about a worker, recorded before it is done.
    */
   readonly what:
     | 'sending'
@@ -20,7 +22,11 @@ export interface Fact {
     | 'start'
     | 'effect'
     | 'end'
+    | 'acked'
+    | 'unacked'
+    | 'lost'
     | 'ready'
+    | 'doomed'
     | 'gone'
     | 'away'
     | 'back'

@@ -59,9 +59,9 @@ export async function runScenario(options: {
   }
 }
 
-/** Whether the promise was kept: nothing lost, nothing run twice without reason, nothing out of nowhere. */
-export function isKept({ lost, duplicates, ghosts }: Verdict): boolean {
-  return lost.length === 0 && duplicates.length === 0 && ghosts.length === 0
+/** Whether the promise was kept: nothing lost, nothing run twice without reason or begun late, nothing out of nowhere. */
+export function isKept({ lost, duplicates, late, ghosts }: Verdict): boolean {
+  return lost.length === 0 && duplicates.length === 0 && late.length === 0 && ghosts.length === 0
 }
 
 const columns: readonly (readonly [
@@ -78,10 +78,10 @@ const columns: readonly (readonly [
   ['lost', 6, (o) => o.verdict.lost.length],
   ['twice', 6, (o) => o.verdict.duplicates.length],
   ['ghosts', 7, (o) => o.verdict.ghosts.length],
+  ['late', 6, (o) => o.verdict.late.length],
   ['died', 6, (o) => o.verdict.afterDeath],
   ['unacked', 8, (o) => o.verdict.beforeAck],
   ['away', 6, (o) => o.verdict.afterAbsence],
-  ['late', 6, (o) => o.verdict.begunLate],
   ['left', 6, (o) => o.leftover],
   ['seconds', 8, (o) => o.seconds],
   ['seed', 11, (o) => o.seed],

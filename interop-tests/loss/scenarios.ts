@@ -126,12 +126,12 @@ export const scenarios: readonly Scenario[] = [
         for (let round = 0; round < rounds; round++) {
           await atWork(trial, frozen)
           await trial.pause(trial.random.between(0, 300))
-          await trial.absence(frozen, async () => {
-            frozen.signal('SIGSTOP', true)
-            await trial.pause(trial.visibilitySeconds * 2000 + trial.random.between(0, 1000))
-            frozen.signal('SIGCONT', true)
-            await trial.pause(1000)
+          await trial.absence(frozen, {
+            begin: () => frozen.signal('SIGSTOP', true),
+            during: () => trial.pause(trial.visibilitySeconds * 2000 + trial.random.between(0, 1000)),
+            end: () => frozen.signal('SIGCONT', true),
           })
+          await trial.pause(1000)
         }
       })
     },
@@ -148,16 +148,16 @@ export const scenarios: readonly Scenario[] = [
         for (let round = 0; round < rounds; round++) {
           await atWork(trial, cutOff)
           await trial.pause(trial.random.between(0, 300))
-          await trial.absence(cutOff, async () => {
-            trial.random.pick([
+          await trial.absence(cutOff, {
+            begin: trial.random.pick([
               () => trial.link.stall(),
               () => trial.link.cut(),
               () => trial.link.halfOpen(),
-            ])()
-            await trial.pause(trial.visibilitySeconds * 2000 + trial.random.between(0, 1000))
-            trial.link.heal()
-            await trial.pause(1000)
+            ]),
+            during: () => trial.pause(trial.visibilitySeconds * 2000 + trial.random.between(0, 1000)),
+            end: () => trial.link.heal(),
           })
+          await trial.pause(1000)
         }
       })
     },
@@ -169,16 +169,18 @@ export const scenarios: readonly Scenario[] = [
     short: { rounds: 10, tasks: 0 },
     async run(trial, { rounds }) {
       const worker = await trial.worker({ proxied: true })
-      await trial.absence(worker, () =>
-        underLoad(trial, { seconds: 0.1 }, async () => {
-          for (let round = 0; round < rounds; round++) {
-            trial.link.delay(trial.random.pick([0, 0, 5, 40]))
-            await trial.pause(trial.random.between(20, 600))
-            trial.link.reset()
-          }
-          trial.link.heal()
-        }),
-      )
+      await underLoad(trial, { seconds: 0.1 }, async () => {
+        for (let round = 0; round < rounds; round++) {
+          trial.link.delay(trial.random.pick([0, 0, 5, 40]))
+          await trial.pause(trial.random.between(20, 600))
+          await trial.absence(worker, {
+            begin: () => trial.link.reset(),
+            during: async () => {},
+            end: () => {},
+          })
+        }
+        trial.link.heal()
+      })
     },
   },
   {
@@ -188,17 +190,17 @@ export const scenarios: readonly Scenario[] = [
     short: { rounds: 2, tasks: 0 },
     async run(trial, { rounds }) {
       const worker = await trial.worker()
-      // While the broker is away nobody can renew or acknowledge.
-      await trial.absence(worker, () =>
-        underLoad(trial, { seconds: 0.2 }, async () => {
-          for (let round = 0; round < rounds; round++) {
-            await trial.pause(trial.random.between(200, 1500))
-            await trial.redis.server.stop(trial.random.pick(['SIGTERM', 'SIGKILL']))
-            await trial.pause(trial.random.between(0, 1000))
-            await trial.redis.server.restart()
-          }
-        }),
-      )
+      await underLoad(trial, { seconds: 0.2 }, async () => {
+        for (let round = 0; round < rounds; round++) {
+          await trial.pause(trial.random.between(200, 1500))
+          // While the broker is away nobody can renew or acknowledge.
+          await trial.absence(worker, {
+            begin: () => trial.redis.server.stop(trial.random.pick(['SIGTERM', 'SIGKILL'])),
+            during: () => trial.pause(trial.random.between(0, 1000)),
+            end: () => trial.redis.server.restart(),
+          })
+        }
+      })
     },
   },
   {

@@ -55,6 +55,7 @@ export class TrialWorker {
 
   /** SIGKILL to all its processes; resolves when they are gone and the oracle knows. */
   async kill(): Promise<void> {
+    this.doom()
     this.signal('SIGKILL', true)
     await this.ended(true)
   }
@@ -64,15 +65,21 @@ export class TrialWorker {
    * broker, and a body may still come to its end before the process does; that is a sudden end.
    */
   async terminate(graceMs: number, cold = false): Promise<void> {
+    if (cold) this.doom()
     this.signal(cold ? 'SIGQUIT' : 'SIGTERM')
     let sudden = cold
     const late = setTimeout(() => {
       sudden = true
+      this.doom()
       this.signal('SIGKILL', true)
     }, graceMs)
     await this.gone
     clearTimeout(late)
     await this.ended(sudden)
+  }
+
+  private doom(): void {
+    if (this.isRunning) this.oracle.record('doomed', { who: this.name })
   }
 
   /** Tells the oracle that the process has ended. */
@@ -253,13 +260,22 @@ export class Trial {
     }
   }
 
-  /** Tells the oracle that a worker cannot keep its lease while `work` goes on. */
-  async absence(worker: TrialWorker, work: () => Promise<void>): Promise<void> {
+  /**
+   * Tells the oracle that a worker cannot reach its broker, or do anything, from before `begin` until after `end`: what
+   * it does thereafter has no excuse.
+   */
+  async absence(
+    worker: TrialWorker,
+    steps: { begin(): unknown; during(): Promise<void>; end(): unknown },
+  ): Promise<void> {
     this.oracle.record('away', { who: worker.name })
+    await steps.begin()
     try {
-      await work()
+      await steps.during()
     } finally {
+      // Before the end of it, for what is done at once when it is over.
       this.oracle.record('back', { who: worker.name })
+      await steps.end()
     }
   }
 
@@ -321,7 +337,7 @@ export class Trial {
   }
 
   verdict(): Verdict {
-    return judge(this.oracle.read())
+    return judge(this.oracle.read(), { leaseMs: this.visibilitySeconds * 1000 })
   }
 
   /** The last lines that the workers printed. */

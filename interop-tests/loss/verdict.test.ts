@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Fact } from './oracle.js'
-import { judge } from './verdict.js'
+import { judge, type Verdict } from './verdict.js'
 
 const at = (when: number, what: Fact['what'], about: Partial<Fact> = {}): Fact => ({
   at: when,
@@ -8,99 +8,197 @@ const at = (when: number, what: Fact['what'], about: Partial<Fact> = {}): Fact =
   ...about,
 })
 const sent = (id: string): Fact[] => [at(0, 'sending', { id }), at(1, 'sent', { id })]
-const ran = (id: string, who: string, start: number, end?: number): Fact[] => [
+const ran = (id: string, who: string, start: number, end?: number, acked?: number): Fact[] => [
   at(start, 'start', { id, who }),
   at(start + 1, 'effect', { id, who }),
   ...(end === undefined ? [] : [at(end, 'end', { id, who })]),
+  ...(acked === undefined ? [] : [at(acked, 'acked', { id, who })]),
 ]
+/** The facts in the order in which they happened; a lease lasts 1000. */
+const verdict = (...facts: readonly Fact[]): Verdict =>
+  judge(
+    facts.toSorted((a, b) => a.at - b.at),
+    { leaseMs: 1000 },
+  )
+const w1 = { who: 'w1' }
+const a1 = { id: 'a', who: 'w1' }
 
 describe('the judge of loss trials', () => {
   it('finds nothing wrong with a task that ran once', () => {
-    expect(judge([...sent('a'), ...ran('a', 'w1', 10, 20)])).toEqual({
+    expect(verdict(...sent('a'), ...ran('a', 'w1', 10, 20, 21))).toEqual({
       sent: 1,
       refused: 0,
       lost: [],
       afterDeath: 0,
       beforeAck: 0,
       afterAbsence: 0,
-      begunLate: 0,
+      late: [],
       duplicates: [],
       ghosts: [],
     })
   })
 
   it('calls a task lost when its publish returned and its effect was never seen', () => {
-    const facts = [
-      ...sent('a'),
-      at(5, 'start', { id: 'a', who: 'w1' }),
-      at(6, 'gone', { who: 'w1', sudden: true }),
-    ]
-    expect(judge(facts).lost).toEqual(['a'])
+    const died = [at(5, 'start', a1), at(6, 'doomed', w1), at(7, 'gone', { who: 'w1', sudden: true })]
+    expect(verdict(...sent('a'), ...died).lost).toEqual(['a'])
   })
 
   it('does not miss a task whose publish was refused', () => {
-    expect(judge([at(0, 'sending', { id: 'a' }), at(1, 'refused', { id: 'a' })])).toMatchObject({
+    expect(verdict(at(0, 'sending', { id: 'a' }), at(1, 'refused', { id: 'a' }))).toMatchObject({
       sent: 0,
       refused: 1,
       lost: [],
     })
   })
 
-  it('excuses a second effect by the death of the first process, also right after the end of the body', () => {
-    const died = at(30, 'gone', { who: 'w1', sudden: true })
-    const facts = [...sent('a'), ...ran('a', 'w1', 10), ...sent('b'), ...ran('b', 'w1', 10, 29), died]
-    const verdict = judge([...facts, ...ran('a', 'w2', 40, 50), ...ran('b', 'w2', 40, 50)])
-    expect(verdict).toMatchObject({ afterDeath: 1, beforeAck: 1, duplicates: [] })
-  })
+  describe('when the first process was killed', () => {
+    const killed = [at(5000, 'doomed', w1), at(5010, 'gone', { who: 'w1', sudden: true })]
+    const again = ran('a', 'w2', 6000, 6010, 6011)
 
-  it('accuses a second effect while the first process lives, or long after the end, or after an orderly exit', () => {
-    const lives = judge([...sent('a'), ...ran('a', 'w1', 10, 90), ...ran('a', 'w2', 40, 50)])
-    expect(lives.duplicates).toEqual(['a'])
-    const late = judge([
-      ...sent('a'),
-      ...ran('a', 'w1', 10, 20),
-      at(5000, 'gone', { who: 'w1', sudden: true }),
-      ...ran('a', 'w2', 6000, 6010),
-    ])
-    expect(late.duplicates).toEqual(['a'])
-    const orderly = judge([
-      ...sent('a'),
-      ...ran('a', 'w1', 10, 20),
-      at(30, 'gone', { who: 'w1', sudden: false }),
-      ...ran('a', 'w2', 60, 70),
-    ])
-    expect(orderly.duplicates).toEqual(['a'])
-  })
+    it('excuses a second effect when the body ran, or had ended and no acknowledgement was answered', () => {
+      expect(verdict(...sent('a'), ...ran('a', 'w1', 4900), ...killed, ...again)).toMatchObject({
+        afterDeath: 1,
+        duplicates: [],
+      })
+      // However long it had ended: the oracle saw no answer.
+      expect(verdict(...sent('a'), ...ran('a', 'w1', 10, 20), ...killed, ...again)).toMatchObject({
+        beforeAck: 1,
+        duplicates: [],
+      })
+    })
 
-  it('excuses a second effect when the first worker was away while it held the task', () => {
-    const facts = [
-      ...sent('a'),
-      ...ran('a', 'w1', 10),
-      at(20, 'away', { who: 'w1' }),
-      ...ran('a', 'w2', 40, 50),
-    ]
-    expect(
-      judge([...facts, at(60, 'back', { who: 'w1' }), at(70, 'end', { id: 'a', who: 'w1' })]),
-    ).toMatchObject({
-      afterAbsence: 1,
-      duplicates: [],
+    it('accuses it when the acknowledgement was answered, however shortly before', () => {
+      const found = verdict(...sent('a'), ...ran('a', 'w1', 4900, 4998, 4999), ...killed, ...again)
+      expect(found.duplicates).toEqual(['a'])
+    })
+
+    it('accuses it when the acknowledgement was refused, or the connection lost, before the death', () => {
+      for (const what of ['unacked', 'lost'] as const) {
+        const before = at(4999, what, what === 'lost' ? w1 : a1)
+        const found = verdict(...sent('a'), ...ran('a', 'w1', 4900, 4998), before, ...killed, ...again)
+        expect(found.duplicates).toEqual(['a'])
+      }
+    })
+
+    it('accuses it when the second run began before the death', () => {
+      const found = verdict(
+        ...sent('a'),
+        ...ran('a', 'w1', 10),
+        ...killed,
+        ...ran('a', 'w2', 4999, 5500, 5501),
+      )
+      expect(found.duplicates).toEqual(['a'])
     })
   })
 
-  it('counts apart what a worker that was away began although another had begun it', () => {
+  it('accuses a second effect while the first process lives, or after its orderly end', () => {
+    const lives = verdict(...sent('a'), ...ran('a', 'w1', 10, 90, 91), ...ran('a', 'w2', 40, 50, 51))
+    expect(lives.duplicates).toEqual(['a'])
+    const orderly = at(30, 'gone', { who: 'w1', sudden: false })
+    const found = verdict(...sent('a'), ...ran('a', 'w1', 10, 20), orderly, ...ran('a', 'w2', 60, 70, 71))
+    expect(found.duplicates).toEqual(['a'])
+  })
+
+  it('accuses the second of three effects although the process of the third had died', () => {
+    const died = [at(100, 'doomed', { who: 'w2' }), at(101, 'gone', { who: 'w2', sudden: true })]
+    const runs = [...ran('a', 'w1', 10, 20, 21), ...ran('a', 'w2', 90), ...ran('a', 'w3', 200, 210, 211)]
+    expect(verdict(...sent('a'), ...runs, ...died).duplicates).toEqual(['a'])
+  })
+
+  describe('when the first worker was away', () => {
+    const away = [at(1000, 'away', w1), at(4000, 'back', w1)]
+    const again = ran('a', 'w2', 3000, 3010, 3011)
+
+    it('excuses a second effect when it was paused or cut off while the body ran', () => {
+      const first = [...ran('a', 'w1', 990, 4010), at(4020, 'unacked', a1)]
+      expect(verdict(...sent('a'), ...first, ...away, ...again)).toMatchObject({
+        afterAbsence: 1,
+        duplicates: [],
+        late: [],
+      })
+    })
+
+    it('excuses it when that was between the end of the body and the answer to the acknowledgement', () => {
+      for (const answer of [at(4020, 'unacked', a1), at(4020, 'lost', w1)]) {
+        const first = [...ran('a', 'w1', 900, 999), answer]
+        expect(verdict(...sent('a'), ...first, ...away, ...again)).toMatchObject({
+          afterAbsence: 1,
+          duplicates: [],
+        })
+      }
+    })
+
+    it('excuses it by a connection that was reset in an instant', () => {
+      const reset = [at(1000, 'away', w1), at(1000, 'back', w1), at(1003, 'lost', w1)]
+      const found = verdict(...sent('a'), ...ran('a', 'w1', 900, 1100), ...reset, ...again)
+      expect(found).toMatchObject({ afterAbsence: 1, duplicates: [] })
+    })
+
+    it('accuses it when the acknowledgement was answered or refused before', () => {
+      for (const what of ['acked', 'unacked'] as const) {
+        const first = [...ran('a', 'w1', 900, 990), at(999, what, a1)]
+        expect(verdict(...sent('a'), ...first, ...away, ...again).duplicates).toEqual(['a'])
+      }
+    })
+
+    it('accuses it when the connection had been lost before, or the second run had begun before', () => {
+      const lostBefore = [...ran('a', 'w1', 900, 4010), at(950, 'lost', w1)]
+      expect(verdict(...sent('a'), ...lostBefore, ...away, ...again).duplicates).toEqual(['a'])
+      const early = [...ran('a', 'w1', 900, 4010), ...ran('a', 'w2', 950, 960, 961)]
+      expect(verdict(...sent('a'), ...early, ...away).duplicates).toEqual(['a'])
+    })
+
+    it('accuses it when the first run began after the worker was back', () => {
+      const found = verdict(
+        ...sent('a'),
+        ...away,
+        ...ran('a', 'w1', 4100, 4200),
+        ...ran('a', 'w2', 4300, 4310, 4311),
+      )
+      expect(found.duplicates).toEqual(['a'])
+    })
+
+    it('calls a run late that began when the worker was back, and others had begun the task', () => {
+      const found = verdict(...sent('a'), ...away, ...again, ...ran('a', 'w1', 4001, 4100))
+      expect(found).toMatchObject({ late: ['a'], afterAbsence: 0, duplicates: [] })
+    })
+
+    it('calls a run late that began while the worker was away and its lease had run out', () => {
+      const found = verdict(...sent('a'), ...away, ...ran('a', 'w1', 2100, 2200), ...again)
+      expect(found).toMatchObject({ late: ['a'], afterAbsence: 0, duplicates: [] })
+      const within = verdict(...sent('a'), ...away, ...ran('a', 'w1', 1900, 2050), ...again)
+      expect(within).toMatchObject({ late: [], afterAbsence: 1 })
+    })
+  })
+
+  it('excuses the end of a body that was told to give up, and accuses a run that ended before that', () => {
+    const cold = [at(100, 'doomed', w1), at(105, 'lost', w1), at(120, 'gone', { who: 'w1', sudden: true })]
+    const again = ran('a', 'w2', 110, 130, 131)
+    expect(verdict(...sent('a'), ...ran('a', 'w1', 50, 115), ...cold, ...again)).toMatchObject({
+      beforeAck: 1,
+      duplicates: [],
+    })
+    const acked = verdict(...sent('a'), ...ran('a', 'w1', 50, 90, 91), ...cold, ...again)
+    expect(acked.duplicates).toEqual(['a'])
+  })
+
+  it('tells two runs of one task in one process apart', () => {
+    const reset = [at(20, 'away', w1), at(20, 'back', w1), at(22, 'lost', w1)]
     const facts = [
-      ...sent('a'),
-      at(10, 'away', { who: 'w1' }),
-      ...ran('a', 'w2', 40, 50),
-      ...ran('a', 'w1', 60, 70),
-      at(80, 'back', { who: 'w1' }),
+      at(10, 'start', a1),
+      at(30, 'start', a1),
+      at(40, 'effect', a1),
+      at(50, 'end', a1),
+      at(60, 'effect', a1),
+      at(70, 'end', a1),
+      at(71, 'acked', a1),
     ]
-    expect(judge(facts)).toMatchObject({ begunLate: 1, afterAbsence: 0, duplicates: [] })
+    expect(verdict(...sent('a'), ...reset, ...facts)).toMatchObject({ afterAbsence: 1, duplicates: [] })
   })
 
   it('calls a run a ghost when nobody sent it, or when its process had ended', () => {
-    const unsent = ran('x', 'w1', 10, 20)
-    const undead = [...sent('y'), at(5, 'gone', { who: 'w0', sudden: true }), ...ran('y', 'w0', 10, 20)]
-    expect(judge([...unsent, ...undead]).ghosts).toEqual(['x', 'y'])
+    const unsent = ran('x', 'w1', 10, 20, 21)
+    const undead = [...sent('y'), at(5, 'gone', { who: 'w0', sudden: true }), ...ran('y', 'w0', 10, 20, 21)]
+    expect(verdict(...unsent, ...undead).ghosts).toEqual(['x', 'y'])
   })
 })

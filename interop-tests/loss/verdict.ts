@@ -1,3 +1,14 @@
+/**
+ * What the facts of a trial prove.
+ *
+ * Rule 1: an effect that happens again is excused only by what the oracle saw happen to the run before it, WHILE the
+ *         worker held the task: from the start of the body to the answer to its acknowledgement.
+ * Rule 2: that is: its process ended, or it was paused or cut off. How long after its body it was acknowledged does not
+ *         matter; that it was (`acked`), was refused (`unacked`) or that its connection ended (`lost`) does.
+ * Rule 3: and it excuses only runs that begin after it.
+ * Rule 4: a worker that is away may not begin a task once its lease has run out, nor after it is back what another has
+ *         begun meanwhile: such a run excuses nothing and is itself counted (`late`).
+ */
 import type { Fact } from './oracle.js'
 
 /** What became of the tasks of one trial. */
@@ -8,14 +19,14 @@ export interface Verdict {
   readonly refused: number
   /** Ids whose publish returned and whose effect was never seen: the promise is that there are none. */
   readonly lost: readonly string[]
-  /** Further effects of tasks whose earlier run was cut short by the death of its process. */
+  /** Further effects of tasks whose process ended while their body ran. */
   readonly afterDeath: number
-  /** Further effects of tasks whose process was killed between the end of the body and the acknowledgement. */
+  /** Further effects of tasks whose process was killed after the end of the body, with no acknowledgement answered. */
   readonly beforeAck: number
-  /** Further effects of tasks whose earlier run was on a worker paused or cut off while it held the task. */
+  /** Further effects of tasks whose worker was paused or cut off while it held them. */
   readonly afterAbsence: number
-  /** Further effects by a worker that was away, begun after it was back, or when another had already begun. */
-  readonly begunLate: number
+  /** Ids that a worker began which had been away and had lost them: the promise is that there are none. */
+  readonly late: readonly string[]
   /** Ids with further effects that nothing explains: the promise is that there are none. */
   readonly duplicates: readonly string[]
   /** Ids that ran although nobody sent them, or on a process that had ended: there must be none. */
@@ -27,24 +38,30 @@ interface Run {
   readonly started: number
   effect: boolean
   ended: number | undefined
+  /** When the broker answered the acknowledgement, or the connection that brought the task ended. */
+  let: number | undefined
+  acked: boolean
 }
 
-/**
- * Judges the facts of a trial. Between the end of a body and its acknowledgement lies a window in which a death
- * still makes the task run again: `ackWindowMs` (default 1000) is how late after its end a run may be excused.
- */
-export function judge(facts: readonly Fact[], options: { ackWindowMs?: number } = {}): Verdict {
-  const { ackWindowMs = 1000 } = options
+interface Absence {
+  readonly from: number
+  to: number
+}
+
+/** Judges the facts of a trial; `leaseMs` is how long a worker that is away may still take its tasks for its own. */
+export function judge(facts: readonly Fact[], { leaseMs }: { readonly leaseMs: number }): Verdict {
   const sending = new Set<string>()
   const sent = new Set<string>()
   let refused = 0
   const runs = new Map<string, Run[]>()
-  const gone = new Map<string, { at: number; sudden: boolean }>()
-  const absences = new Map<string, { from: number; to: number }[]>()
+  const held = new Map<string, Set<Run>>()
+  const gone = new Map<string, { from: number; at: number; sudden: boolean }>()
+  const absences = new Map<string, Absence[]>()
 
   for (const { at, what, id = '', who = '', sudden } of facts) {
     const of = runs.get(id) ?? []
-    const run = of.findLast((one) => one.who === who && one.ended === undefined)
+    // The runs of one task in one process take the same time: what begins first is first in all.
+    const next = (is: (run: Run) => boolean): Run | undefined => of.find((one) => one.who === who && is(one))
     switch (what) {
       case 'sending':
         sending.add(id)
@@ -55,57 +72,92 @@ export function judge(facts: readonly Fact[], options: { ackWindowMs?: number } 
       case 'refused':
         refused++
         break
-      case 'start':
-        of.push({ who, started: at, effect: false, ended: undefined })
+      case 'start': {
+        const run: Run = { who, started: at, effect: false, ended: undefined, let: undefined, acked: false }
+        of.push(run)
         runs.set(id, of)
+        held.set(who, (held.get(who) ?? new Set()).add(run))
         break
-      case 'effect':
+      }
+      case 'effect': {
+        const run = next((one) => !one.effect)
         if (run) run.effect = true
         break
-      case 'end':
+      }
+      case 'end': {
+        const run = next((one) => one.ended === undefined)
         if (run) run.ended = at
         break
+      }
+      case 'acked':
+      case 'unacked': {
+        const run = next((one) => one.ended !== undefined && one.let === undefined)
+        if (run) {
+          run.let = at
+          run.acked = what === 'acked'
+          held.get(who)?.delete(run)
+        }
+        break
+      }
+      case 'lost':
+        for (const run of held.get(who) ?? []) run.let ??= at
+        held.delete(who)
+        break
       case 'gone':
-        gone.set(who, { at, sudden: sudden === true })
+        gone.set(who, { from: gone.get(who)?.from ?? at, at, sudden: sudden === true })
+        break
+      case 'doomed':
+        gone.set(who, { from: at, at: Number.POSITIVE_INFINITY, sudden: true })
         break
       case 'away':
         absences.set(who, [...(absences.get(who) ?? []), { from: at, to: Number.POSITIVE_INFINITY }])
         break
       case 'back': {
-        const last = absences.get(who)?.at(-1)
-        if (last) last.to = at
+        const absence = absences.get(who)?.at(-1)
+        if (absence) absence.to = at
       }
     }
   }
 
-  const died = (run: Run): boolean => {
+  const of = (run: Run): readonly Absence[] => absences.get(run.who) ?? []
+  /** Its process ended while the body ran, or was killed before the broker had answered its acknowledgement. */
+  const died = (run: Run, next: Run): boolean => {
     const end = gone.get(run.who)
-    if (end === undefined) return false
-    return run.ended === undefined || (end.sudden && end.at - run.ended <= ackWindowMs)
+    if (end === undefined || run.acked || next.started < end.from) return false
+    return run.ended === undefined || (end.sudden && (run.let ?? end.from) >= end.from)
   }
-  const absent = (run: Run): boolean =>
-    (absences.get(run.who) ?? []).some(
-      ({ from, to }) => run.started <= to && (run.ended ?? Number.POSITIVE_INFINITY) + ackWindowMs >= from,
+  const absent = (run: Run, next: Run): boolean =>
+    of(run).some(
+      ({ from, to }) =>
+        run.started <= Math.min(to, from + leaseMs) && (run.let ?? from) >= from && next.started >= from,
+    )
+  /** It began when its worker had been away for longer than a lease, or was just back, and others had begun it. */
+  const late = (run: Run, all: readonly Run[]): boolean =>
+    of(run).some(
+      ({ from, to }) =>
+        (run.started > from + leaseMs && run.started <= to) ||
+        (run.started > to &&
+          all.some((one) => one.who !== run.who && one.started > from && one.started < to)),
     )
 
   const ghosts = new Set<string>()
   const duplicates = new Set<string>()
+  const begunLate = new Set<string>()
   let afterDeath = 0
   let beforeAck = 0
   let afterAbsence = 0
-  let begunLate = 0
-  for (const [id, of] of runs) {
+  for (const [id, all] of runs) {
     const isGhost = (run: Run): boolean => (gone.get(run.who)?.at ?? Number.POSITIVE_INFINITY) < run.started
-    if (!sending.has(id) || of.some(isGhost)) ghosts.add(id)
-    const effective = of.filter((run) => run.effect)
+    if (!sending.has(id) || all.some(isGhost)) ghosts.add(id)
+    const effective = all.filter((run) => run.effect)
     for (let i = 1; i < effective.length; i++) {
       const earlier = effective.slice(0, i)
-      if (earlier.every(died)) {
+      const next = effective[i] as Run
+      if (earlier.every((run) => died(run, next))) {
         if (earlier.every((run) => run.ended === undefined)) afterDeath++
         else beforeAck++
-      } else if (earlier.every((run) => died(run) || absent(run))) afterAbsence++
-      // The late one is itself by a worker that had lost the task while it was away.
-      else if (absent(effective[i] as Run)) begunLate++
+      } else if (earlier.every((run) => died(run, next) || absent(run, next))) afterAbsence++
+      else if (effective.slice(0, i + 1).some((run) => late(run, effective))) begunLate.add(id)
       else duplicates.add(id)
     }
   }
@@ -117,7 +169,7 @@ export function judge(facts: readonly Fact[], options: { ackWindowMs?: number } 
     afterDeath,
     beforeAck,
     afterAbsence,
-    begunLate,
+    late: [...begunLate],
     duplicates: [...duplicates],
     ghosts: [...ghosts],
   }

@@ -24,6 +24,7 @@ import { leadMs } from './redis-parking.js'
 import {
   abandonedScript,
   forgetGhostScript,
+  lockLongerScript,
   markLength,
   renewScript,
   restoreScript,
@@ -44,9 +45,12 @@ export interface RedisLeasesHost {
   onUnreadable(report: Unreadable): void
 }
 
-/** Kombu's 300 s would be long to wait for when we die; that two restore at the same time does no harm. */
-const longestLockMs = 10_000
-/** Most tags in one call. */
+/**
+ * Kombu's 300 s would be long to wait for when we die: it is taken for less, and taken anew for each batch. That two
+ * restore at the same time does no harm.
+ */
+const longestLockMs = 1500
+/** Most tags in one call, and most restored before the lock is looked at again. */
 const batchSize = 500
 
 /** Renews and restores for one connection. */
@@ -108,20 +112,31 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
     const token = newId()
     const expireMs = Math.min(options.mutexExpireMs, longestLockMs)
     if ((await client.run('SET', options.mutexKey, token, 'PX', expireMs, 'NX')) !== 'OK') return 0
+    const most = options.restoreLimit ?? Number.POSITIVE_INFINITY
+    let restored = 0
+    let parked = 0
     try {
-      const tags = (await look(options.restoreLimit ?? -1)) as Buffer[]
-      let restored = 0
-      for (let at = 0; at < tags.length; at += batchSize)
-        restored += await this.#restore(tags.slice(at, at + batchSize))
-      return restored
+      for (;;) {
+        // The newest first, so each batch goes in front of the one before it.
+        const tags = (await look(Math.min(batchSize, most - restored))) as Buffer[]
+        const found = await this.#restore(tags)
+        restored += found.restored
+        parked += found.parked
+        const isAll = tags.length < batchSize || found.restored === 0 || restored >= most
+        if (isAll || (await client.script(lockLongerScript, [options.mutexKey], [token, expireMs])) !== 1)
+          break
+      }
+      // That nobody had room for a parked message until now is no sign of a death.
+      return Math.max(0, restored - parked)
     } finally {
       await client.script(unlockScript, [options.mutexKey], [token])
     }
   }
 
   /** In the given order: each goes in front of those before it. */
-  async #restore(tags: readonly Buffer[]): Promise<number> {
+  async #restore(tags: readonly Buffer[]): Promise<{ readonly restored: number; readonly parked: number }> {
     const { client, options } = this.#host
+    if (tags.length === 0) return { restored: 0, parked: 0 }
     const values = (await client.runBytes('HMGET', options.unackedKey, ...tags)) as (Buffer | null)[]
     const tables = new Map<string, readonly StoredBinding[]>()
     const results: Promise<unknown>[] = []
@@ -138,8 +153,7 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
       const seconds = options.visibilityTimeoutMs / 1000
       results.push(client.script(restoreScript, keys, [tag, value, seconds, text]))
     }
-    // That nobody had room for a parked message until now is no sign of a death.
-    return Math.max(0, (await Promise.all(results)).filter((done) => done === 1).length - parked)
+    return { restored: (await Promise.all(results)).filter((done) => done === 1).length, parked }
   }
 
   async #destination(

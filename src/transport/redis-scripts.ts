@@ -472,6 +472,12 @@ if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return redis.call('ZREM', K
 return 0
 `)
 
+/** Holds kombu's lock for longer if it is still ours. KEYS lock. ARGV token, milliseconds. 1 when it is. */
+export const lockLongerScript = redisScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+`)
+
 /** Lets go of kombu's lock if it is still ours. KEYS lock. ARGV token. */
 export const unlockScript = redisScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
