@@ -9,21 +9,24 @@
  * say some of that, but they are registered for the whole process, where the application may use msgpackr too.
  * Rule 3: msgpackr renames a key `__proto__`, and has text for all keys of an object: then it reads maps as `Map`.
  */
-import { Packr, RESET_BUFFER_MODE, Unpackr } from 'msgpackr'
 import { DecodeError, EncodeError, ProtocolError } from './errors.js'
 import { MAX_DEPTH } from './json-reader.js'
 import { type DelicateValue, scanMsgpack } from './msgpack-scan.js'
+import { onDemand } from './on-demand.js'
 import { plainForm, refused } from './plain-form.js'
 import { Decimal, Float, PlainDate, PlainTime, TimeDelta, Uuid } from './values.js'
 
-const packr = new Packr({
-  useRecords: false,
-  variableMapSize: true,
-  encodeUndefinedAsNil: true,
-  useToJSON: false,
-})
-const toObjects = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true })
-const toMaps = new Unpackr({ useRecords: false, mapsAsObjects: false, copyBuffers: true })
+const msgpackr = onDemand('msgpackr', ({ Packr, RESET_BUFFER_MODE, Unpackr }: typeof import('msgpackr')) => ({
+  packr: new Packr({
+    useRecords: false,
+    variableMapSize: true,
+    encodeUndefinedAsNil: true,
+    useToJSON: false,
+  }),
+  toObjects: new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true }),
+  toMaps: new Unpackr({ useRecords: false, mapsAsObjects: false, copyBuffers: true }),
+  fresh: RESET_BUFFER_MODE,
+}))
 
 /** What a 64-bit number or a double fills, with its first byte. */
 const WIDE = 9
@@ -40,7 +43,8 @@ export function encodeMsgpack(value: unknown): Uint8Array {
   try {
     const plain = copy.of(value)
     // A copy of its own, as msgpackr writes the next body over this one.
-    const body = Buffer.from(packr.pack(plain, RESET_BUFFER_MODE))
+    const { packr, fresh } = msgpackr()
+    const body = Buffer.from(packr.pack(plain, fresh))
     if (copy.wide.length > 0) writeWide(body, copy.wide)
     return body
   } catch (cause) {
@@ -55,6 +59,7 @@ export function decodeMsgpack(body: Uint8Array, options: MsgpackDecodeOptions = 
   // A view of our own, as msgpackr leaves a member on what it reads.
   const buffer = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   try {
+    const { toObjects, toMaps } = msgpackr()
     const { delicate, hasPlainKeys } = scanMsgpack(buffer, options)
     if (delicate.length === 0 && hasPlainKeys) return toObjects.unpack(buffer)
     return settled(toMaps.unpack(withStandIns(buffer, delicate)), delicate)

@@ -5,23 +5,15 @@
  * Rule 2: only the standard tags; any other (`!!python/...`, `!mine`) is refused, as safe_load does.
  * Rule 3: aliases are counted as if written out, so that few bytes cannot become many values.
  */
-import {
-  Composer,
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  type Pair,
-  Parser,
-  Scalar,
-  type YAMLMap,
-} from 'yaml'
+import type { Document, Pair, YAMLMap } from 'yaml'
 import { DecodeError, EncodeError, ProtocolError, SizeLimitError } from './errors.js'
 import { utf8Text } from './json.js'
+import { onDemand } from './on-demand.js'
 import { Tuple } from './values.js'
 import { implicitKind, scalarValue } from './yaml-scalars.js'
 import { YAML_DEPTH, YamlWriter } from './yaml-writer.js'
+
+const yaml = onDemand<typeof import('yaml')>('yaml')
 
 /** How `decodeYaml` reads. */
 export interface YamlDecodeOptions {
@@ -68,9 +60,9 @@ export function decodeYaml(body: Uint8Array | string, options: YamlDecodeOptions
  * level, and near the end of the stack V8 may end the process: so depth is checked between the two.
  */
 function composed(text: string): Document | undefined {
-  const tokens = [...new Parser().parse(text)]
+  const tokens = [...new (yaml().Parser)().parse(text)]
   refuseDeep(tokens)
-  const composer = new Composer({
+  const composer = new (yaml().Composer)({
     version: '1.1',
     schema: 'failsafe',
     uniqueKeys: false,
@@ -129,7 +121,7 @@ class YamlBuilder {
   #build(node: unknown, depth: number): Built {
     if (depth > YAML_DEPTH) throw new DecodeError(`The YAML is nested deeper than ${YAML_DEPTH} levels`)
     if (node === null || node === undefined) return { value: null, size: 1, height: 0 }
-    if (isAlias(node)) {
+    if (yaml().isAlias(node)) {
       const known = this.#anchors.get(node.source)
       if (known !== undefined) {
         if (depth + known.height <= YAML_DEPTH) return known
@@ -137,7 +129,7 @@ class YamlBuilder {
       }
       throw new DecodeError(`The YAML alias ${node.source.slice(0, 60)} is unknown, or inside its own value`)
     }
-    const anchor = isScalar(node) || isMap(node) || isSeq(node) ? node.anchor : undefined
+    const anchor = yaml().isScalar(node) || yaml().isMap(node) || yaml().isSeq(node) ? node.anchor : undefined
     if (anchor !== undefined) this.#anchors.set(anchor, undefined)
     const built = this.#fresh(node, depth)
     if (built.size > this.#maxValues) {
@@ -148,27 +140,28 @@ class YamlBuilder {
   }
 
   #fresh(node: unknown, depth: number): Built {
-    if (isScalar(node)) {
+    if (yaml().isScalar(node)) {
       const text = typeof node.value === 'string' ? node.value : (node.source ?? '')
       const tag = kindOf(node.tag)
-      const kind = tag ?? (node.type === Scalar.PLAIN || node.type === undefined ? implicitKind(text) : 'str')
+      const kind =
+        tag ?? (node.type === yaml().Scalar.PLAIN || node.type === undefined ? implicitKind(text) : 'str')
       return { value: scalarValue(kind, text, this.#isExact), size: 1, height: 0 }
     }
-    if (isSeq(node)) {
+    if (yaml().isSeq(node)) {
       const kind = kindOf(node.tag) ?? 'seq'
       if (kind === 'omap' || kind === 'pairs') return this.#pairs(node.items, kind, depth)
       if (kind !== 'seq') throw unknownTag(kind)
       const items = node.items.map((item) => this.#build(item, depth + 1))
       return { value: items.map((item) => item.value), ...extent(items) }
     }
-    if (isMap(node)) return this.#map(node, kindOf(node.tag) ?? 'map', depth)
+    if (yaml().isMap(node)) return this.#map(node, kindOf(node.tag) ?? 'map', depth)
     throw new DecodeError('The YAML has a node that is neither scalar, sequence nor mapping')
   }
 
   #pairs(nodes: readonly unknown[], kind: string, depth: number): Built {
     const all: Built[] = []
     for (const node of nodes) {
-      const only = isMap(node) && node.items.length === 1 ? node.items[0] : undefined
+      const only = yaml().isMap(node) && node.items.length === 1 ? node.items[0] : undefined
       if (only === undefined) throw new DecodeError(`A YAML !!${kind} needs mappings of one item`)
       const [key, value] = [this.#build(only.key, depth + 1), this.#build(only.value, depth + 1)]
       all.push({ value: Tuple.from([key.value, value.value]), ...extent([key, value]) })
@@ -228,7 +221,9 @@ function unknownTag(tag: string): DecodeError {
 }
 
 function isMergeKey(key: unknown): boolean {
-  return isScalar(key) && key.type === Scalar.PLAIN && key.value === '<<' && key.tag === undefined
+  return (
+    yaml().isScalar(key) && key.type === yaml().Scalar.PLAIN && key.value === '<<' && key.tag === undefined
+  )
 }
 
 function isContainer(value: unknown): boolean {

@@ -4,9 +4,9 @@
  * Rule 1: Node has zstd from 22.15 on; before, what we write is a valid frame of stored blocks (nothing gets smaller).
  * Rule 2: sizes in a header are checked before the decoder sees them; what it yields is checked as it comes.
  */
-import { createRequire } from 'node:module'
 import * as zlib from 'node:zlib'
 import { DecodeError, SizeLimitError } from './errors.js'
+import { onDemand } from './on-demand.js'
 
 const MAGIC = 0xfd2fb528
 /** Largest block of a frame. */
@@ -76,12 +76,13 @@ interface Fzstd {
     onData: (chunk: Uint8Array) => void,
   ) => { push(data: Uint8Array, isLast: boolean): void }
 }
+const fzstd = onDemand<Fzstd>('fzstd')
 
 /** Decompresses one frame, with or without content size. Throws `DecodeError`, and `SizeLimitError` past `maxBytes`. */
 export function zstdDecompress(data: Uint8Array, maxBytes: number): Uint8Array {
   const buffer = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   checkHeader(buffer, maxBytes)
-  const { Decompress } = createRequire(import.meta.url)('fzstd') as Fzstd
+  const { Decompress } = fzstd()
   const chunks: Uint8Array[] = []
   let length = 0
   const stream = new Decompress((chunk) => {

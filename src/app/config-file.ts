@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
+import { onDemand } from '../../protocol/on-demand.js'
 import { ConfigError } from '../errors.js'
+
+const yaml = onDemand<typeof import('yaml')>('yaml')
 
 /**
  * Reads settings from a JSON or YAML file (`.json`, `.yaml`, `.yml`), for `loadConfig({ config })`. Throws `ConfigError`
@@ -10,7 +12,7 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
   let value: unknown
   try {
     const text = readFileSync(path, 'utf8')
-    value = /\.ya?ml$/i.test(path) ? parse(text) : JSON.parse(text)
+    value = /\.ya?ml$/i.test(path) ? yaml().parse(text) : JSON.parse(text)
   } catch (cause) {
     throw new ConfigError(
       `The settings in ${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
