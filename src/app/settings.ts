@@ -578,9 +578,12 @@ export const settingsTable = {
   worker_prefetch_multiplier: setting.int(4, 'Messages held per slot; 0 means no limit.', {
     old: ['CELERYD_PREFETCH_MULTIPLIER'],
   }),
-  worker_eta_task_limit: setting.int(null, 'Most tasks held for a later time.', {
-    old: ['CELERYD_ETA_TASK_LIMIT'],
-  }),
+  worker_eta_task_limit: setting.int(
+    null,
+    'Most messages held, those for a later time included. By default 1000 of these wait in the worker, or any number ' +
+      'where the broker cannot keep the rest.',
+    { old: ['CELERYD_ETA_TASK_LIMIT'] },
+  ),
   worker_enable_prefetch_count_reduction: setting.bool(
     true,
     'Hold fewer messages after a reconnection until running tasks have ended.',

@@ -3,14 +3,16 @@
  *
  * Rule 1: no message stops it, whatever is in it; each gets a verdict. Rule 2: the order for a good message is
  * Celery's: log, expired or revoked, signal, ETA, rate limit, pool (surface WRK-033). Rule 3: a batch is handled in
- * one go, without waiting for anything; the broker is told of a new prefetch count once per batch.
+ * one go, without waiting for anything; the broker is told of a new prefetch count once per batch. Rule 4: what is
+ * left with the broker until it is due (eta-window.ts) was not received; it will be, by whoever keeps it then.
  */
 import type { Accept, Codec } from '../../protocol/serializers.js'
 import { readTask } from '../../protocol/task-message.js'
 import { type Logger, wouldLog } from '../logger.js'
 import type { Delivery } from '../transport/transport.js'
-import { type AdmissionRules, admit } from './admission.js'
+import { type Admission, type AdmissionRules, admit } from './admission.js'
 import type { Dispatcher } from './dispatcher.js'
+import { EtaWindow } from './eta-window.js'
 import type { Ledger } from './ledger.js'
 import type { Prefetch } from './prefetch.js'
 import { idOf, type Refusals } from './refusals.js'
@@ -31,6 +33,10 @@ export interface ConsumerOptions {
   readonly accept: Accept
   readonly logger: Logger
   readonly prefetch: Prefetch
+  /** Most requests that wait for their ETA here while the broker can keep the rest (eta-window.ts). */
+  readonly etaWindowSize: number
+  /** `Subscription.takeParked`. */
+  takeParked(dueBeforeMs: number): void
   /** The sender of task_received. */
   readonly sender: unknown
 }
@@ -38,11 +44,23 @@ export interface ConsumerOptions {
 /** The receiving end of one session. */
 export class Consumer {
   private readonly options: ConsumerOptions
-  private readonly waits = new Map<Request, () => void>()
+  private readonly waiting: EtaWindow<Request>
   private mode: 'taking' | 'holding' | 'returning' | 'abandoned' = 'taking'
 
   constructor(options: ConsumerOptions) {
     this.options = options
+    const { prefetch, timer, desk, etaWindowSize } = options
+    this.waiting = new EtaWindow({
+      clock: desk.clock,
+      timer,
+      prefetch,
+      size: etaWindowSize,
+      takeParked: (dueBeforeMs) => options.takeParked(dueBeforeMs),
+      onDue: (request) => {
+        this.decide(request, this.verdict(request), false)
+        this.flushPrefetch()
+      },
+    })
   }
 
   /** Takes a batch, oldest first. Never throws. */
@@ -76,8 +94,7 @@ export class Consumer {
 
   /** Stops waiting for ETAs; whoever calls this has settled or dropped the requests. */
   forgetWaits(): void {
-    for (const cancel of this.waits.values()) cancel()
-    this.waits.clear()
+    this.waiting.clear()
   }
 
   /** One ack or reject was answered: after a loss the prefetch count grows back with each (surface WRK-025). */
@@ -105,8 +122,14 @@ export class Consumer {
       request.giveBack()
       return
     }
+    const verdict = this.verdict(request)
+    // It counts as received by whoever keeps it.
+    if (verdict.kind === 'wait' && this.waiting.refuses(request, verdict.until)) {
+      request.park(verdict.until)
+      return
+    }
     if (wouldLog(logger, 'info')) this.logReceived(request)
-    this.decide(request, true)
+    this.decide(request, verdict, true)
   }
 
   private logReceived(request: Request): void {
@@ -148,11 +171,14 @@ export class Consumer {
     return new Request({ delivery, message, body, task }, desk)
   }
 
-  /** Acts on the verdict; asked again when a wait is over. */
-  private decide(request: Request, isNew: boolean): void {
+  /** Asked again when a wait is over. */
+  private verdict(request: Request): Admission {
+    return admit(request, this.options.desk.clock.now(), this.options.rules)
+  }
+
+  private decide(request: Request, verdict: Admission, isNew: boolean): void {
     if (request.dropUnheld()) return
-    const { desk, dispatcher, throttle, rules } = this.options
-    const verdict = admit(request, desk.clock.now(), rules)
+    const { desk, dispatcher, throttle } = this.options
     if (verdict.kind === 'discard') {
       request.discard(verdict.reason)
       return
@@ -165,7 +191,7 @@ export class Consumer {
     }
     switch (verdict.kind) {
       case 'wait':
-        this.wait(request, verdict.until)
+        if (request.move('wait')) this.waiting.hold(request, verdict.until)
         return
       case 'throttle':
         if (request.move('throttle')) throttle.add(request)
@@ -178,19 +204,6 @@ export class Consumer {
         // Its task was taken out of the registry while it waited.
         request.giveBack()
     }
-  }
-
-  private wait(request: Request, until: number): void {
-    if (!request.move('wait')) return
-    const { timer, prefetch } = this.options
-    prefetch.increment()
-    const cancel = timer.at(until, () => {
-      this.waits.delete(request)
-      prefetch.decrement()
-      this.decide(request, false)
-      this.flushPrefetch()
-    })
-    this.waits.set(request, cancel)
   }
 
   private flushPrefetch(): void {

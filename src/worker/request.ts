@@ -173,6 +173,24 @@ export class Request implements Candidate {
     this.close(this.release())
   }
 
+  /** Whether the broker can keep it until it is due. */
+  get canPark(): boolean {
+    return this.delivery.park !== undefined
+  }
+
+  /** Leaves it with the broker until shortly before it is due (epoch milliseconds); nothing of it stays here. */
+  park(untilMs: number): void {
+    if (this.isActive || !this.move('return')) return
+    const { desk } = this
+    if (wouldLog(desk.logger, 'debug')) {
+      desk.logger.debug(
+        { id: this.id, name: this.name, eta: this.taskRequest.message.eta },
+        `Task ${this.name}[${this.id}] waits with the broker: more than enough wait here.`,
+      )
+    }
+    this.close(this.leave(untilMs))
+  }
+
   /** Revokes a running request: its run is stopped, REVOKED is stored (ACK-025). */
   terminate(signal: NodeJS.Signals): boolean {
     if (!this.isActive || this.cancellation !== undefined) return false
@@ -320,6 +338,12 @@ export class Request implements Candidate {
     this.told = true
     const { delivery } = this
     await this.attempt('give back', delivery.release?.() ?? delivery.reject({ requeue: true }))
+  }
+
+  private async leave(untilMs: number): Promise<void> {
+    if (this.told || this.isLost) return
+    this.told = true
+    await this.attempt('park', this.delivery.park?.(untilMs) ?? Promise.resolve())
   }
 
   private async attempt(what: string, settling: Promise<void>): Promise<void> {

@@ -36,8 +36,8 @@ export interface SessionOptions {
   /** What must exist before the current set of queues is consumed. */
   topology(queues: readonly string[]): Topology
   readonly queues: readonly string[]
-  /** Makes the receiving end of a new connection; `setPrefetch` waits until the subscription is there. */
-  receive(setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver
+  /** Makes the receiving end of a new connection; what it asks for waits until the subscription is there. */
+  receive(wishes: Wishes, isRestart: boolean): Receiver
   /** What else lives on each connection. */
   readonly companion?: Companion | undefined
   /** Removes what waits in the queues before the first consuming. */
@@ -66,6 +66,13 @@ export interface Companion {
 
 /** The receiving end of one connection. */
 export type Receiver = Omit<ConsumeOptions, 'noAck'>
+
+/** What the receiving end may ask of its subscription while it runs. */
+export interface Wishes {
+  setPrefetch(count: number): Promise<void>
+  /** `Subscription.takeParked`, where the broker can. */
+  takeParked(dueBeforeMs: number): void
+}
 
 /** kombu's `ensure_connection`: 2, 4, 6 ... seconds, and 30 more at most. */
 const reconnectDelay = { startMs: 2000, stepMs: 2000, maxMs: 30_000 }
@@ -236,7 +243,11 @@ export class Session {
       const ready = new Promise<Subscription>((resolve) => {
         found = resolve
       })
-      const receiver = this.options.receive(async (count) => (await ready).setPrefetch(count), isRestart)
+      const wishes: Wishes = {
+        setPrefetch: async (count) => (await ready).setPrefetch(count),
+        takeParked: (dueBeforeMs) => void ready.then((open) => open.takeParked?.(dueBeforeMs)),
+      }
+      const receiver = this.options.receive(wishes, isRestart)
       const subscription = await connection.consume(queues, { ...receiver, noAck: false })
       found(subscription)
       this.stopping.signal.throwIfAborted()

@@ -25,13 +25,14 @@ import { RemoteControl } from './control.js'
 import { Dispatcher } from './dispatcher.js'
 import { Endings } from './endings.js'
 import { Errands } from './errands.js'
+import { etaWindowSize } from './eta-window.js'
 import { Ledger } from './ledger.js'
 import { nodeName } from './node-name.js'
 import { Prefetch } from './prefetch.js'
 import { Refusals } from './refusals.js'
 import type { Desk } from './request.js'
 import { Revocations } from './revocations.js'
-import { type Receiver, Session } from './session.js'
+import { type Receiver, Session, type Wishes } from './session.js'
 import { Throttle } from './throttle.js'
 import { Timer } from './timer.js'
 import type { WorkerApp } from './worker-app.js'
@@ -408,11 +409,14 @@ export class Worker {
     const accept = codec.accepting(conf.acceptContent)
     const find = this.options.openTransport ?? ((url: string) => this.app.transport(url))
     const brokers = brokersOf(this.app, find, this.logger)
-    const receive = (setPrefetch: (count: number) => Promise<void>, isRestart: boolean): Receiver => {
-      const prefetch = this.makePrefetch(setPrefetch, isRestart)
+    const receive = (wishes: Wishes, isRestart: boolean): Receiver => {
+      const prefetch = this.makePrefetch((count) => wishes.setPrefetch(count), isRestart)
+      const windowSize = etaWindowSize(conf.workerEtaTaskLimit, prefetch.maximum)
       const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
       const parts = { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger }
-      const consumer = new Consumer({ ...parts, codec, accept, prefetch, sender: this })
+      const takeParked = (dueBeforeMs: number): void => wishes.takeParked(dueBeforeMs)
+      const eta = { etaWindowSize: windowSize, takeParked }
+      const consumer = new Consumer({ ...parts, ...eta, codec, accept, prefetch, sender: this })
       this.consumer = consumer
       this.prefetch = prefetch
       if (this.shutdownKind !== undefined) consumer.quiet()
