@@ -1,5 +1,5 @@
 /**
- * One connection to a Redis server. Used by the transport and by the result store.
+ * One connection to a Redis server, over ioredis. Used by the transport and by the result store.
  *
  * Rule 1: it never reconnects. Once `closed` settles, every command fails; the owner opens another.
  * Rule 2: every command ends: a server that does not answer within the bound is lost, and so is one that does not
@@ -8,15 +8,15 @@
  * Rule 4: keys go out as given: whoever has a `global_keyprefix` puts it in front.
  */
 import { createHash } from 'node:crypto'
+import { Redis } from 'ioredis'
 import { type Clock, systemClock } from '../clock.js'
 import type { CeleriacError } from '../errors.js'
 import { brokerUnavailable, endsConnection, typedRedisError, type UnavailableError } from './redis-errors.js'
 import { askSentinels } from './redis-sentinel.js'
-import { type RedisArgument, RedisSocket } from './redis-socket.js'
 import { type RedisTarget, redisTarget } from './redis-url.js'
 
-export type { RedisArgument } from './redis-socket.js'
-
+/** An argument of a command; text goes out as UTF-8. */
+export type RedisArgument = string | number | Buffer
 /** A command and its arguments: `['LPUSH', key, value]`. */
 export type RedisCommand = readonly [name: string, ...args: RedisArgument[]]
 
@@ -100,13 +100,38 @@ async function connect(
   clock: Clock,
   bound: AbortSignal,
 ): Promise<RedisClient> {
-  const { transportOptions = {}, unavailable = brokerUnavailable } = options
-  const client = new RedisClient(url, target, options, clock)
+  const { transportOptions = {}, unavailable = brokerUnavailable, role } = options
+  const keepAlive = transportOptions['socket_keepalive'] === false ? {} : { keepAlive: 30_000 }
+  const redis = new Redis({
+    // A server that does not answer must not hold up a close: ioredis waits 2 s by default.
+    disconnectTimeout: 500,
+    ...(target.socketPath === undefined
+      ? { host: target.host, port: target.port }
+      : { path: target.socketPath }),
+    ...(target.username === undefined ? {} : { username: target.username }),
+    ...(target.password === undefined ? {} : { password: target.password }),
+    ...(target.tls === undefined ? {} : { tls: target.tls }),
+    ...keepAlive,
+    connectionName: [text(transportOptions['client_name']) ?? 'celeriac', ...(role ? [role] : [])].join('-'),
+    lazyConnect: true,
+    retryStrategy: null,
+    reconnectOnError: null,
+    enableReadyCheck: false,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: null,
+    disableClientInfo: true,
+    protocol: 2,
+  })
+  const client = new RedisClient(redis, url, target, options, clock)
   const stop = (): void => client.close()
   bound.addEventListener('abort', stop, { once: true })
   try {
     bound.throwIfAborted()
-    await client.open(target, transportOptions['socket_keepalive'] !== false)
+    await redis.connect()
+    if (target.db !== 0) await client.run('SELECT', target.db)
+    await client.run('PING')
     bound.throwIfAborted()
     return client
   } catch (error) {
@@ -119,13 +144,6 @@ async function connect(
   }
 }
 
-/** Called with a message's channel, its payload (a list for `__redis__:invalidate`), and the pattern that matched. */
-export type MessageListener = (
-  channel: string,
-  payload: Buffer | readonly Buffer[] | null,
-  pattern?: string,
-) => void
-
 /** An open connection. */
 export class RedisClient {
   /** The URL without its password. */
@@ -135,7 +153,7 @@ export class RedisClient {
   readonly closed: Promise<Error | undefined>
   /** The last error of the socket, for who could not connect. */
   lastError: Error | undefined
-  readonly #socket: RedisSocket
+  readonly #redis: Redis
   readonly #url: string
   readonly #options: OpenRedisOptions
   readonly #clock: Clock
@@ -144,16 +162,18 @@ export class RedisClient {
   readonly #quietMs: number
   #settleClosed: (cause: Error | undefined) => void = () => {}
   #ended = false
-  #listener: MessageListener | undefined
+  #pending = 0
   /** When the answers that are missing are overdue; and when the link was last known to be good. */
   #overdueAt = Number.POSITIVE_INFINITY
   #goodAt: number
   #lookedAt: number
   #stopLooking: () => void = () => {}
+  #isCorked = false
 
   /** Use `openRedis`. */
-  constructor(url: string, target: RedisTarget, options: OpenRedisOptions, clock: Clock) {
+  constructor(redis: Redis, url: string, target: RedisTarget, options: OpenRedisOptions, clock: Clock) {
     const { transportOptions = {}, unavailable = brokerUnavailable } = options
+    this.#redis = redis
     this.#url = url
     this.#options = options
     this.#clock = clock
@@ -165,12 +185,8 @@ export class RedisClient {
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
     this.#goodAt = clock.monotonic()
     this.#lookedAt = this.#goodAt
-    const owner = {
-      onHeard: () => this.#heard(),
-      onMessage: (message: readonly unknown[]) => this.#told(message),
-      onEnded: (cause: Error) => this.#end(cause),
-    }
-    this.#socket = new RedisSocket(owner, clock)
+    redis.on('error', (error: Error) => (this.lastError ??= error))
+    redis.on('end', () => this.#end(this.lastError ?? new Error('the connection was closed by the server')))
     this.#look()
   }
 
@@ -179,32 +195,14 @@ export class RedisClient {
     return !this.#ended
   }
 
-  /** Connects, and is let in: all that must be said for it goes out in one write. Use `openRedis`. */
-  async open(target: RedisTarget, keepAlive: boolean): Promise<void> {
-    await this.#socket.connect(target, keepAlive)
-    const { username, password, db } = target
-    const { transportOptions = {}, role } = this.#options
-    const name = [text(transportOptions['client_name']) ?? 'celeriac', ...(role ? [role] : [])].join('-')
-    const said: Promise<unknown>[] = []
-    if (password !== undefined) {
-      const login = username ? [username, password] : [password]
-      said.push(this.run('AUTH', ...login).catch(unlessNoneIsWanted))
-    }
-    // Not every server that speaks this protocol keeps names.
-    this.run('CLIENT', 'SETNAME', name).catch(() => {})
-    if (db !== 0) said.push(this.run('SELECT', db))
-    said.push(this.run('PING'))
-    await Promise.all(said)
-  }
-
   /** Runs one command; bulk replies are text. */
   run(name: string, ...args: RedisArgument[]): Promise<unknown> {
-    return this.#ask([name, ...args], true)
+    return this.#answered(() => this.#redis.call(name, ...args))
   }
 
   /** Runs one command; bulk replies are `Buffer`s. */
   runBytes(name: string, ...args: RedisArgument[]): Promise<unknown> {
-    return this.#ask([name, ...args], false)
+    return this.#answered(() => this.#redis.callBuffer(name, ...args))
   }
 
   /**
@@ -212,7 +210,7 @@ export class RedisClient {
    * the first failure; the others have been run.
    */
   async batch(commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
-    return Promise.all(commands.map((command) => this.#ask(command, true)))
+    return Promise.all(commands.map(([name, ...args]) => this.run(name, ...args)))
   }
 
   /** Runs a script; bulk replies are `Buffer`s. */
@@ -231,30 +229,38 @@ export class RedisClient {
   }
 
   /**
-   * Calls `listener` with each pub/sub message; a later listener takes the place of an earlier one.
+   * Calls `listener` with each pub/sub message: its channel, its payload (a list for `__redis__:invalidate`), and the
+   * pattern that matched.
    */
-  onMessage(listener: MessageListener): void {
-    this.#listener = listener
+  onMessage(
+    listener: (channel: string, payload: Buffer | readonly Buffer[] | null, pattern?: string) => void,
+  ): void {
+    this.#redis.on('messageBuffer', (channel: Buffer, payload: Buffer) =>
+      listener(channel.toString(), payload),
+    )
+    this.#redis.on('pmessageBuffer', (pattern: string | Buffer, channel: Buffer, payload: Buffer) =>
+      listener(channel.toString(), payload, pattern.toString()),
+    )
   }
 
   /** Subscribes this connection to channels; it can then do nothing else. Resolves when the server has done it. */
   async subscribe(...channels: string[]): Promise<void> {
-    await this.#subscribe(['SUBSCRIBE', ...channels])
+    await this.#answered(() => this.#redis.subscribe(...channels))
   }
 
   /** Subscribes this connection to patterns. */
   async psubscribe(...patterns: string[]): Promise<void> {
-    await this.#subscribe(['PSUBSCRIBE', ...patterns])
+    await this.#answered(() => this.#redis.psubscribe(...patterns))
   }
 
   /** Ends subscriptions to channels. */
   async unsubscribe(...channels: string[]): Promise<void> {
-    await this.#subscribe(['UNSUBSCRIBE', ...channels])
+    await this.#answered(() => this.#redis.unsubscribe(...channels))
   }
 
   /** Ends subscriptions to patterns. */
   async punsubscribe(...patterns: string[]): Promise<void> {
-    await this.#subscribe(['PUNSUBSCRIBE', ...patterns])
+    await this.#answered(() => this.#redis.punsubscribe(...patterns))
   }
 
   /** Opens another connection to the same server (a sentinel's present master), `role` being its name. */
@@ -278,47 +284,39 @@ export class RedisClient {
     this.#ended = true
     this.lastError ??= cause
     this.#stopLooking()
-    this.#socket.end(cause ?? new Error('the connection was closed'))
+    this.#redis.disconnect()
     this.#settleClosed(cause && typedRedisError(cause, this.shownUrl, this.#unavailable))
   }
 
-  #ask(command: readonly RedisArgument[], wantsText: boolean): Promise<unknown> {
-    return this.#answered((asked) => this.#socket.ask(command, wantsText, asked))
+  async #answered<T>(send: () => Promise<T>): Promise<T> {
+    if (this.#ended) throw this.#gone()
+    if (this.#pending === 0) this.#overdueAt = this.#clock.monotonic() + this.#answerMs
+    this.#pending += 1
+    this.#cork()
+    try {
+      return await send()
+    } catch (error) {
+      const failure = this.#ended ? (this.lastError ?? error) : error
+      if (endsConnection(error)) this.lose(error as Error)
+      throw typedRedisError(failure, this.shownUrl, this.#unavailable)
+    } finally {
+      this.#pending -= 1
+      this.#goodAt = this.#clock.monotonic()
+      this.#overdueAt = this.#pending === 0 ? Number.POSITIVE_INFINITY : this.#goodAt + this.#answerMs
+    }
   }
 
-  async #subscribe(command: readonly string[]): Promise<void> {
-    if (command.length > 1) await this.#answered((asked) => this.#socket.subscribe(command, asked))
-  }
-
-  #answered(
-    send: (asked: { resolve: (reply: unknown) => void; reject: (error: Error) => void }) => void,
-  ): Promise<unknown> {
-    if (this.#ended) return Promise.reject(this.#gone())
-    if (this.#socket.pending === 0) this.#overdueAt = this.#clock.monotonic() + this.#answerMs
-    return new Promise((resolve, reject) => {
-      send({ resolve, reject: (error) => reject(this.#failure(error)) })
+  /** What is asked for in one turn of the event loop goes out in one write: a system call costs more than a command. */
+  #cork(): void {
+    if (this.#isCorked) return
+    const { stream } = this.#redis
+    if (stream === undefined) return
+    this.#isCorked = true
+    stream.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      stream.uncork()
     })
-  }
-
-  #failure(error: Error): CeleriacError {
-    const failure = this.#ended ? (this.lastError ?? error) : error
-    if (endsConnection(error)) this.lose(error)
-    return typedRedisError(failure, this.shownUrl, this.#unavailable)
-  }
-
-  /** Whatever comes shows that the link is good. */
-  #heard(): void {
-    this.#goodAt = this.#clock.monotonic()
-    this.#overdueAt = this.#socket.pending === 0 ? Number.POSITIVE_INFINITY : this.#goodAt + this.#answerMs
-  }
-
-  #told([kind, ...rest]: readonly unknown[]): void {
-    const [pattern, channel, payload] = String(kind) === 'pmessage' ? rest : [undefined, ...rest]
-    this.#listener?.(
-      String(channel),
-      payload as Buffer | readonly Buffer[] | null,
-      pattern === undefined ? undefined : String(pattern),
-    )
   }
 
   #gone(): CeleriacError {
@@ -336,22 +334,17 @@ export class RedisClient {
       // After a blocked event loop the answers are in the socket, unread: they must not count as missing.
       const wasAsleep = now - this.#lookedAt > 3 * lookMs
       this.#lookedAt = now
-      if (wasAsleep) this.#overdueAt = this.#socket.pending === 0 ? this.#overdueAt : now + this.#answerMs
+      if (wasAsleep) this.#overdueAt = this.#pending === 0 ? this.#overdueAt : now + this.#answerMs
       else if (now > this.#overdueAt) {
         this.lose(new Error(`no answer within ${this.#answerMs} ms (socket_timeout)`))
         return
       }
-      if (this.#socket.pending === 0 && this.#quietMs > 0 && now - this.#goodAt > this.#quietMs) {
+      if (this.#pending === 0 && this.#quietMs > 0 && now - this.#goodAt > this.#quietMs) {
         this.run('PING').catch(() => {})
       }
       if (!this.#ended) this.#look()
     })
   }
-}
-
-/** A server without passwords says so when it is given one, and lets everybody in. */
-function unlessNoneIsWanted(error: unknown): void {
-  if (!/without any password configured|no password is set/i.test(String(error))) throw error
 }
 
 function seconds(value: unknown): number | undefined {
