@@ -20,6 +20,7 @@ import pathlib
 
 from recording import FILES
 from record_canvas import envelopes, signatures
+from record_canvases import canvas_messages
 from record_events import control, events
 from record_results import results
 from record_tasks import hybrids, retries, task_messages
@@ -29,7 +30,8 @@ DATA = pathlib.Path(__file__).parent / 'data'
 
 
 def main():
-    for record in (task_messages, hybrids, retries, signatures, envelopes, results, events, control, vectors):
+    for record in (task_messages, hybrids, retries, signatures, envelopes, results, events, control, vectors,
+                   canvas_messages):
         record()
     if len(sys.argv) > 1 and sys.argv[1] == '--check':
         on_disk = {path.stem: path.read_text() for path in DATA.glob('*.json')}

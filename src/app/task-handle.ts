@@ -5,6 +5,7 @@
 import type { AsyncResult } from '../backend/async-result.js'
 import type { AnyKwargs, Arguments, CallArguments, Prefix, Suffix, Without } from '../canvas/call-types.js'
 import { type Kw, splitArguments } from '../canvas/kw.js'
+import { Chunks, Mapped } from '../canvas/mapping.js'
 import type { SendOptions } from '../canvas/send-options.js'
 import { Signature } from '../canvas/signature.js'
 import type { Call } from '../canvas/signature-app.js'
@@ -94,6 +95,21 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
     return this.sign(splitCall(rest), immutable)
   }
 
+  /** One message whose worker calls the task for each item, one by one: `[task(x) for x in it]` (surface CNV-133). */
+  map(items: Iterable<A[0]>): Mapped<Awaited<R>> {
+    return new Mapped(this.app, 'celery.map', { task: this.bare(), it: items })
+  }
+
+  /** As `map`, each item being the list of arguments of a call. */
+  starmap(items: Iterable<A>): Mapped<Awaited<R>> {
+    return new Mapped(this.app, 'celery.starmap', { task: this.bare(), it: items })
+  }
+
+  /** A group of starmaps over `n` items each (surface CNV-132). Throws `InvalidArgumentError` for `n` below 1. */
+  chunks(items: Iterable<A>, n: number): Chunks<Awaited<R>> {
+    return new Chunks(this.app, { task: this.bare(), it: items, n })
+  }
+
   /** The result of the call with this id. */
   asyncResult(taskId: string): AsyncResult<Awaited<R>> {
     return this.app.asyncResult<Awaited<R>>(taskId)
@@ -104,6 +120,10 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
     const options = call.options === noOptions ? this.presets : { ...this.presets, ...call.options }
     const result = await this.send({ name: this.name, args, kwargs, argsAsTuple, options })
     return result as AsyncResult<Awaited<R>>
+  }
+
+  private bare(): Signature {
+    return this.sign<Arguments>({ args: [], kwargs: {}, argsAsTuple: true, options: {} }, false)
   }
 
   private sign<B extends Arguments>(call: Omit<Call, 'name'>, immutable: boolean): Signature<B, Awaited<R>> {

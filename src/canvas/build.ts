@@ -86,7 +86,7 @@ export function chord(header: unknown, body: unknown): Chord<Arguments, unknown,
 
 /** A group that belongs to the app of its members. */
 function groupOf(members: Members): Group {
-  return new Group(members.isOpen ? unboundApp() : appOf(members.all), members)
+  return new Group(members.first?.app ?? unboundApp(), members)
 }
 
 function sourceOf(given: unknown): Members {

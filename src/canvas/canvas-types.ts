@@ -2,11 +2,14 @@
  * What fits together: the types of chains, groups and chords. Nothing here runs.
  *
  * Rule 1: a step takes the result of the one before it as its first argument, and needs no other.
- * Rule 2: a result of type `unknown` (a remote task whose types were not given) fits everywhere.
- * Rule 3: what follows a group, and the body of a chord, takes the list of its results.
+ * Rule 2: a result of type `unknown` (a remote task whose types were not given) fits everywhere, and so does a list of
+ * them.
+ * Rule 3: what follows a group, and the body of a chord, takes the list of its results. A group of one that stands in a
+ * chain is its member (surface CNV-021).
  */
 import type { SignatureData } from '../../protocol/signature-data.js'
 import type { AnyResult } from '../backend/any-result.js'
+import type { AsyncResult } from '../backend/async-result.js'
 import type { Arguments } from './call-types.js'
 
 /** Names what a signature takes and gives; there is no such property when it runs. */
@@ -35,16 +38,26 @@ export interface DoesNotTake<R> {
 }
 
 /** `S` where it takes a result of type `R`. */
-export type Takes<S, R> = unknown extends R ? S : [R] extends ArgsOf<S> ? S : DoesNotTake<R>
+export type Takes<S, R> = [Known<R>] extends ArgsOf<S> ? S : DoesNotTake<R>
+
+/** What is not known fits everywhere. */
+type Known<R> = unknown extends R
+  ? never
+  : R extends readonly unknown[]
+    ? { [I in keyof R]: unknown extends R[I] ? never : R[I] }
+    : R
+
+type StepResult<S> = S extends GroupLike<readonly [infer One]> ? One : ResultOf<S>
+type StepHandle<S> = S extends GroupLike<readonly [infer One]> ? AsyncResult<One> : HandleOf<S>
 
 /** The steps `S`, each of which takes the result of the one before; the first one takes `R`. */
 export type Fits<S extends readonly unknown[], R> = S extends readonly [infer First, ...infer Rest]
-  ? [Takes<First, R>, ...Fits<Rest, ResultOf<First>>]
+  ? [Takes<First, R>, ...Fits<Rest, StepResult<First>>]
   : S
 
 /** The steps `S` of a chain, whose first one may take anything. */
 export type FitsChain<S extends readonly unknown[]> = S extends readonly [infer First, ...infer Rest]
-  ? [First, ...Fits<Rest, ResultOf<First>>]
+  ? [First, ...Fits<Rest, StepResult<First>>]
   : S
 
 /** The arguments of the first step. */
@@ -56,14 +69,14 @@ export type ArgsOfFirst<S extends readonly unknown[]> = S extends readonly [infe
 export type ResultOfLast<S extends readonly unknown[], Otherwise> = S extends readonly []
   ? Otherwise
   : S extends readonly [...unknown[], infer Last]
-    ? ResultOf<Last>
+    ? StepResult<Last>
     : ResultOf<S[number]>
 
 /** What one waits with for the last step, or `Otherwise` where there is none. */
 export type HandleOfLast<S extends readonly unknown[], Otherwise extends AnyResult> = S extends readonly []
   ? Otherwise
   : S extends readonly [...unknown[], infer Last]
-    ? HandleOf<Last>
+    ? StepHandle<Last>
     : HandleOf<S[number]>
 
 /** The arguments that all of `S` take. */

@@ -93,6 +93,7 @@ export class Chain<
   /** Throws `InvalidArgumentError` for a chain without steps. */
   override freeze(options: FreezeOptions = {}): H {
     const [last] = this.prepare({ ...options, copies: false }).results
+    this.wireOptions.task_id = options.taskId ?? null
     if (last === undefined) throw new InvalidArgumentError('A chain without steps has no result to freeze')
     return last as H
   }

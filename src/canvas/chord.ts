@@ -8,7 +8,8 @@
  * whoever starts the chord sets it anew. Where the body holds a chord itself these copies of copies would grow
  * threefold with every level, and are left out: Python does not miss them.
  */
-import type { AnyResult } from '../backend/any-result.js'
+import { Tuple } from '../../protocol/values.js'
+import type { AnyResult, ResultTuple } from '../backend/any-result.js'
 import type { AsyncResult } from '../backend/async-result.js'
 import { GroupResult } from '../backend/group-result.js'
 import { BackendDisabledError, ConfigError, InvalidArgumentError } from '../errors.js'
@@ -90,7 +91,7 @@ export class Chord<
   override linkError<C extends Linkable>(errback: C): C {
     const { app } = this
     for (const member of this.tasks) {
-      if (app.canvas.errbacksOnChordHeader) member.linkError(immutable(errback, app))
+      if (app.canvas.errbacksOnChordHeader) member.linkError(copyOf(errback, app))
       else if (member instanceof Chord) member.linkError(errback)
     }
     this.body.linkError(errback)
@@ -254,7 +255,11 @@ function announce(app: SignatureApp, gid: string, header: GroupResult, body: Mem
   outbox.calls.push({
     name: 'celery.chord_unlock',
     args: [gid, body],
-    kwargs: { interval: null, max_retries: null, result: header.results.map((result) => result.asTuple()) },
+    kwargs: {
+      interval: null,
+      max_retries: null,
+      result: header.results.map((result) => tupleOf(result.asTuple())),
+    },
     argsAsTuple: true,
     options: {
       taskId: app.newId(),
@@ -263,6 +268,12 @@ function announce(app: SignatureApp, gid: string, header: GroupResult, body: Mem
       ...(priority === null ? {} : { priority }),
     },
   })
+}
+
+/** As Celery has it, which only `kwargsrepr` shows. */
+function tupleOf([[id, parent], children]: ResultTuple): Tuple {
+  const head = Tuple.from([id, parent === null ? null : tupleOf(parent)])
+  return Tuple.from([head, children === null ? null : children.map(tupleOf)])
 }
 
 /** Throws where nobody could tell when the header is done (surface CNV-092). */
@@ -291,9 +302,8 @@ function startingAt(result: AnyResult): AnyResult {
   return node
 }
 
-function immutable(errback: Linkable, app: SignatureApp): Linkable {
+/** For a header task, which calls it with its own id. */
+function copyOf(errback: Linkable, app: SignatureApp): Linkable {
   const own = errback instanceof Signature ? errback : (app.algebra.rebuild(app, errback as never) as Member)
-  const copy = own.cloneWire({})
-  copy.setImmutable(true)
-  return copy
+  return own.cloneWire({})
 }

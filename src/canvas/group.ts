@@ -17,6 +17,7 @@ import {
   type FreezeOptions,
   mergeOptions,
   Signature,
+  type SignatureCall,
   type SignatureParts,
   type WireCall,
 } from './signature.js'
@@ -50,7 +51,7 @@ export class Group<
 
   /** The app of the first member, once there is one: a group that is made empty belongs to none. */
   override get app(): SignatureApp {
-    return this.members.isOpen ? this.ownApp : (this.members.all[0]?.app ?? this.ownApp)
+    return this.members.first?.app ?? this.ownApp
   }
 
   /** Its members. Reads an iterable to its end; throws `InvalidArgumentError` for an asynchronous one (see `load`). */
@@ -100,13 +101,15 @@ export class Group<
   override link<C extends Linkable>(callback: C): C {
     const first = this.tasks[0]
     if (first === undefined) throw new InvalidArgumentError('A group without members has nothing to link to')
-    first.link(this.immutableCopy(callback))
+    const copy = this.copyOf(callback)
+    copy.setImmutable(true)
+    first.link(copy)
     return callback
   }
 
-  /** Links an immutable copy to every member. */
+  /** Links a copy to every member. Celery 5.6 means to make it immutable, and fails to: errbacks get the failed id. */
   override linkError<C extends Linkable>(errback: C): C {
-    for (const member of this.tasks) member.linkError(this.immutableCopy(errback))
+    for (const member of this.tasks) member.linkError(this.copyOf(errback))
     return errback
   }
 
@@ -171,6 +174,12 @@ export class Group<
     const result = this.ended(sending, results, outbox)
     await outbox.send(this.app, signal)
     return result
+  }
+
+  override async applyAsync(call: SignatureCall<A> = {}): Promise<GroupResult<T>> {
+    // An asynchronous iterable does not tell its app before its first member is there.
+    await this.members.begin()
+    return super.applyAsync(call)
   }
 
   override async applyEagerly(call: WireCall): Promise<GroupResult<T>> {
@@ -256,13 +265,11 @@ export class Group<
     return new GroupResult<T>(id, results, this.app)
   }
 
-  private immutableCopy(callback: Linkable): Member {
+  private copyOf(callback: Linkable): Member {
     const { app } = this
     const own =
       callback instanceof Signature ? callback : (app.algebra.rebuild(app, callback as never) as Member)
-    const copy = own.cloneWire({})
-    copy.setImmutable(true)
-    return copy
+    return own.cloneWire({})
   }
 }
 

@@ -44,23 +44,27 @@ export class Members {
         'The members of this group come from an asynchronous iterable that has not been read: await group.load() first',
       )
     }
-    for (
-      let next = rest.next() as IteratorResult<Member>;
-      !next.done;
-      next = rest.next() as IteratorResult<Member>
-    ) {
-      this.list.push(next.value)
-    }
-    this.rest = undefined
+    while (this.rest !== undefined) this.keep(rest.next() as IteratorResult<Member>)
     return this.list
+  }
+
+  /** The first one; `undefined` where there is none, and while an asynchronous iterable has not been asked. */
+  get first(): Member | undefined {
+    if (this.list.length === 0 && this.rest !== undefined && !this.isAsync) {
+      this.keep(this.rest.next() as IteratorResult<Member>)
+    }
+    return this.list[0]
+  }
+
+  /** Waits for the first one. */
+  async begin(): Promise<void> {
+    if (this.list.length === 0 && this.rest !== undefined) this.keep(await this.rest.next())
   }
 
   /** Reads to the end. */
   async load(): Promise<void> {
     while (this.rest !== undefined) {
-      const next = await this.rest.next()
-      if (next.done) this.rest = undefined
-      else this.list.push(next.value)
+      this.keep(await this.rest.next())
     }
     for (const member of this.list) await member.load()
   }
@@ -70,9 +74,7 @@ export class Members {
     let from = 0
     for (let size = 1; ; size = Math.min(size * 2, MAX_BATCH)) {
       while (this.rest !== undefined && this.list.length <= from + size) {
-        const next = await this.rest.next()
-        if (next.done) this.rest = undefined
-        else this.list.push(next.value)
+        this.keep(await this.rest.next())
       }
       const isLast = this.rest === undefined
       const members = isLast ? this.list.slice(from) : this.list.slice(from, from + size)
@@ -81,5 +83,10 @@ export class Members {
       if (isLast) return
       from += size
     }
+  }
+
+  private keep(next: IteratorResult<Member>): void {
+    if (next.done) this.rest = undefined
+    else this.list.push(next.value)
   }
 }

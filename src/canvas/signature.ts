@@ -11,6 +11,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { SignatureData } from '../../protocol/signature-data.js'
+import { Tuple } from '../../protocol/values.js'
 import type { AnyResult } from '../backend/any-result.js'
 import type { AsyncResult } from '../backend/async-result.js'
 import type { EagerResult } from '../backend/eager-result.js'
@@ -119,7 +120,7 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
 
   /** The id it was frozen with. */
   get id(): string | undefined {
-    return this.wireOptions['task_id'] as string | undefined
+    return (this.wireOptions['task_id'] as string | null | undefined) ?? undefined
   }
 
   /** `chain`, `group` or `chord`; null for single tasks (surface CNV-001). */
@@ -136,7 +137,7 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
   written(left: ReadonlySet<unknown>): SignatureData {
     return {
       task: this.task,
-      args: this.args,
+      args: this.argsAsTuple && !(this.args instanceof Tuple) ? Tuple.from(this.args) : this.args,
       kwargs: this.writtenKwargs(left),
       options: this.writtenOptions(left),
       subtask_type: this.subtaskType,
