@@ -99,7 +99,9 @@ describe.skipIf(noRedis)(`the order of messages on Redis${skipNote(noRedis)}`, (
 
   it('PUB-077 a remote control command of Node reaches a Celery worker', async () => {
     await shop.startPythonWorker({ queues: ['celery'] })
-    const result = await app.sendTask('py.add', { args: [1, 1], countdown: 2 })
+    // Celery says that it is ready before it hears commands.
+    await eventually('the worker answers', async () => (await app.control.ping({ timeout: 0.5 })).length > 0)
+    const result = await app.sendTask('py.add', { args: [1, 1], countdown: 3 })
     await app.control.revoke([result.id])
     await expect(result.get({ timeout: 20 })).rejects.toMatchObject({ excType: 'TaskRevokedError' })
   })
