@@ -13,6 +13,7 @@ import { dateToIso } from '../../protocol/values.js'
 import type { RetryPolicy, SendOptions } from '../canvas/send-options.js'
 import { linkables, signatureDataOf } from '../canvas/wire-options.js'
 import { InvalidArgumentError } from '../errors.js'
+import { delayedAddress } from './native-delay.js'
 import { deliveryModeOf, type Queues, type TaskQueue } from './queues.js'
 import type { Router } from './router.js'
 import type { SendRequest } from './send-request.js'
@@ -31,6 +32,8 @@ export interface Preparing {
   readonly replyTo: string
   /** `task_publish_retry_policy` in our names. */
   readonly retryPolicy: RetryPolicy
+  /** The broker keeps delayed messages (`delaysInBroker`). */
+  readonly delaysInBroker: boolean
 }
 
 /** Where a message goes, and what is declared before. */
@@ -41,6 +44,8 @@ export interface Destination {
   readonly queue: string | undefined
   readonly declare: TaskQueue | undefined
   readonly deliveryMode: 1 | 2
+  /** Who keeps a delayed message until its time, where the broker could: see `native-delay.ts`. */
+  readonly delayedBy?: 'broker' | 'worker'
 }
 
 /** A task message before it is encoded. */
@@ -69,7 +74,7 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
   checkArguments(request)
   const asked = merged(request.taskDefaults, request.options)
   const options = app.router.route(asked.routeName ?? name, args, kwargs, asked)
-  const destination = destinationOf(options, app)
+  const destination = delayedDestination(destinationOf(options, app), options, nowMs, app)
   const expires = expiry(options.expires, nowMs, app.zone)
   const fields: TaskFields = {
     id,
@@ -143,6 +148,27 @@ export function destinationOf(
     queue?.exchange.name || settings.taskDefaultExchange,
     options.routingKey || queue?.routingKey || settings.taskDefaultRoutingKey,
   )
+}
+
+/** Where a message with a delay goes: the broker's own delays, when it has them for this exchange (PUB-084 to PUB-086). */
+export function delayedDestination(
+  destination: Destination,
+  options: Pick<SendOptions, 'countdown' | 'eta' | 'exchangeType' | 'routingKey'>,
+  nowMs: number,
+  { delaysInBroker, queues }: Pick<Preparing, 'delaysInBroker' | 'queues'>,
+): Destination {
+  if (!delaysInBroker) return destination
+  const { countdown, eta } = options
+  const seconds =
+    countdown || !eta
+      ? (countdown ?? 0)
+      : ((eta instanceof Date ? eta.getTime() : isoToEpochMs(checkedIso(eta, 'eta'))) - nowMs) / 1000
+  if (seconds <= 0) return destination
+  const queue = destination.queue === undefined ? undefined : queues.find(destination.queue)
+  if ((queue?.exchange.type ?? options.exchangeType ?? 'direct') === 'direct')
+    return { ...destination, delayedBy: 'worker' }
+  const address = delayedAddress(seconds, queue?.routingKey ?? destination.routingKey)
+  return address === undefined ? destination : { ...destination, ...address, delayedBy: 'broker' }
 }
 
 /** The `eta` header: countdown wins and 0 means none; a moment is written in UTC, text as it is (PUB-003 to PUB-005). */

@@ -11,6 +11,7 @@
 import { withoutDeathHeaders } from '../../protocol/custom-headers.js'
 import type { Envelope } from '../../protocol/envelope.js'
 import { propertiesFromWire, propertiesToWire } from '../../protocol/message-properties.js'
+import { delayedDelivery, undelayedRoutingKey } from '../../protocol/native-delay.js'
 import type { Codec } from '../../protocol/serializers.js'
 import { bodyTriple } from '../../protocol/task-body.js'
 import { encodeTask, type TaskBody } from '../../protocol/task-message.js'
@@ -22,11 +23,14 @@ import type { Resend } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
-import type { Address, Connection, Exchange, Outgoing } from '../transport/transport.js'
+import type { Address, Connection, Exchange, Outgoing, Topology } from '../transport/transport.js'
 import { Attempts, type Bounds, defaultTimeoutMs } from './attempts.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
+import { delaysInBroker, delayTopologyOf } from './native-delay.js'
 import {
+  type Destination,
+  delayedDestination,
   destinationOf,
   etaOf,
   expiry,
@@ -69,6 +73,7 @@ interface Ready {
   readonly outgoing: Outgoing
   readonly body: TaskBody
   readonly declare: TaskQueue | undefined
+  readonly delayedBy: Destination['delayedBy']
   readonly retry: boolean
   readonly policy: RetryPolicy
 }
@@ -106,6 +111,9 @@ export class Publisher {
       origin: deps.origin,
       replyTo: deps.replyTo,
       retryPolicy: policyOf(settings.taskPublishRetryPolicy),
+      get delaysInBroker() {
+        return delaysInBroker(deps.urls, deps.queues)
+      },
     }
   }
 
@@ -163,7 +171,8 @@ export class Publisher {
       compression: options.compression,
       fields: retryFields(options, expires?.iso, message.headers),
     })
-    const destination = destinationOf({ ...placeOf(deliveryInfo), ...places(options) }, this.app)
+    const place = { ...placeOf(deliveryInfo), ...places(options), ...definedTimes(change) }
+    const destination = delayedDestination(destinationOf(place, this.app), place, now, this.app)
     const ready = await this.announced({
       id: message.id,
       task: message.task,
@@ -174,6 +183,7 @@ export class Publisher {
         kwargs: change.kwargs ?? request.body.kwargs,
       },
       declare: destination.declare,
+      delayedBy: destination.delayedBy,
       retry: options.retry ?? this.app.settings.taskPublishRetry,
       policy: { ...this.app.retryPolicy, ...options.retryPolicy },
     })
@@ -271,8 +281,18 @@ export class Publisher {
     return { ...envelope, headers: { ...fields.customHeaders, ...envelope.headers } }
   }
 
+  private warnIfKept({ fields, destination }: PreparedTask): void {
+    if (destination.delayedBy !== 'worker') return
+    this.deps.logger.warn(
+      { task_id: fields.id, task_name: fields.task, queue: destination.queue },
+      'Direct exchanges are not supported with native delayed delivery: a worker keeps this task until its time. ' +
+        'Give the queue a topic or fanout exchange.',
+    )
+  }
+
   private encoded(task: PreparedTask): Ready {
     this.warnIfExpired(task)
+    this.warnIfKept(task)
     const { fields, destination, body, retry, retryPolicy } = task
     return {
       id: fields.id,
@@ -280,6 +300,7 @@ export class Publisher {
       outgoing: { envelope: this.encode(task), to: destination },
       body,
       declare: destination.declare,
+      delayedBy: destination.delayedBy,
       retry,
       policy: retryPolicy,
     }
@@ -330,15 +351,22 @@ export class Publisher {
       })
   }
 
+  private declaringDelays(open: OpenConnection, queue: TaskQueue | undefined): Promise<void> | undefined {
+    const { settings } = this.app
+    const topology = (): Topology => delayTopologyOf(settings, queue === undefined ? [] : [queue])
+    return open.declareOnce(`delays of ${queue?.name ?? ''}`, topology)
+  }
+
   private async publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
     const { retry, policy, task, id } = run[0] as Ready
     const messages = run.map(({ outgoing }) => outgoing)
     await this.attempts.run(
       () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
       async (open, signal) => {
-        for (const { declare } of run) {
+        for (const { declare, delayedBy } of run) {
           const declaring = declare && this.declaring(open, declare)
           if (declaring !== undefined) await declaring
+          if (delayedBy === 'broker') await this.declaringDelays(open, declare)
         }
         await open.connection.publish(messages, withSignal(signal))
       },
@@ -408,6 +436,8 @@ function definedTimes({ countdown, eta }: Resend): Pick<SendOptions, 'countdown'
 
 /** Back to where a message came from: through the default exchange its routing key is the queue (wire-format 1.4). */
 function placeOf({ exchange, routingKey }: Address): SendOptions {
+  if (exchange === delayedDelivery)
+    return { exchange, routingKey: undelayedRoutingKey(routingKey), exchangeType: 'topic' }
   return exchange === '' ? { queue: routingKey } : { exchange, routingKey }
 }
 

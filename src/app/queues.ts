@@ -282,7 +282,8 @@ export class Queues {
   /** Kombu's order: what `task_queue_max_priority` fills in, then the options in seconds over the arguments given. */
   private queueArguments(options: QueueOptions): Arguments {
     const most = this.settings.taskQueueMaxPriority
-    const base = { ...(most === null ? {} : { 'x-max-priority': most }), ...options.queueArguments }
+    const base: Record<string, unknown> = { ...options.queueArguments }
+    if (most !== null) base['x-max-priority'] ??= most
     const more = {
       'x-expires': milliseconds(options.expires),
       'x-message-ttl': milliseconds(options.messageTtl),

@@ -4,8 +4,8 @@
  *
  * Rule 1: declarations are kombu's, argument for argument (wire-format 7.2).
  * Rule 2: what differs from what there is, is refused by the broker and reported with the difference; but the meeting
- *         places of remote control and events, which a peer of another version may have declared otherwise, are used as
- *         they are.
+ *         places of remote control and events, which a peer of another version may have declared otherwise, and the
+ *         queues of delays, which another app may have as another type, are used as they are.
  * Rule 3: what was declared is remembered by queue, to be declared again when it has been deleted.
  */
 import type { Channel } from 'amqplib'
@@ -114,7 +114,7 @@ export class AmqpTopology {
     await this.#unlessDifferent(
       `declare the queue '${name}'`,
       (channel) => channel.assertQueue(name, how),
-      ({ argument }) => !durable && argument !== 'exclusive',
+      ({ argument }) => (!durable && argument !== 'exclusive') || name.startsWith('celery_delayed_'),
     )
     this.#queues.set(name, queue)
   }

@@ -8,7 +8,7 @@
  * warmer one. Rule 4: after `stopped` nothing of it is left: no timer, no socket, no promise.
  */
 import { availableParallelism, hostname as machineName } from 'node:os'
-import { type TaskQueue, topologyOf, workerDirectQueue } from '../app/queues.js'
+import { type TaskQueue, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
 import type { TaskOptions } from '../execution/host.js'
@@ -35,6 +35,7 @@ import { Revocations } from './revocations.js'
 import { type Receiver, Session, type Wishes } from './session.js'
 import { Throttle } from './throttle.js'
 import { Timer } from './timer.js'
+import { workerTopology } from './topology.js'
 import type { WorkerApp } from './worker-app.js'
 import type { Banner, Shutdown, StopOptions, WorkerExit, WorkerOptions } from './worker-options.js'
 
@@ -383,6 +384,10 @@ export class Worker {
     return this.direct === undefined ? kept : [...kept, this.direct.name]
   }
 
+  private chosen(names: readonly string[]): readonly TaskQueue[] {
+    return names.map((name) => this.queue(name))
+  }
+
   private queue(name: string): TaskQueue {
     return name === this.direct?.name ? this.direct : this.app.queues.get(name)
   }
@@ -440,7 +445,7 @@ export class Worker {
         maxRetries: conf.brokerConnectionMaxRetries,
       },
       queues: this.chosenQueues(),
-      topology: (names) => topologyOf(names.map((name) => this.queue(name))),
+      topology: (names) => workerTopology(this.app, this.chosen(names), this.logger),
       purge: this.options.purge ?? false,
       receive,
       companion: conf.workerEnableRemoteControl
