@@ -191,9 +191,12 @@ export class RedisRounds {
         await worker.stop()
       }
       const again = startWorker(kind, round)
+      let sampling: NodeJS.Timeout | undefined
       try {
         await pause(4000)
         const idle = treeMemoryMb(again.pid)
+        let most = 0
+        sampling = setInterval(() => (most = Math.max(most, treeMemoryMb(again.pid))), 500)
         // A worker must be able to run them as fast as they fall due; it has a minute to take them in.
         const spreadMs = (count / 700) * 1000
         const first = Math.round(performance.timeOrigin + performance.now() + 60_000)
@@ -212,12 +215,14 @@ export class RedisRounds {
           treeMemoryMb(again.pid) - idle,
         )
         await whenRan(round.folder, count, again, 300_000)
+        this.#figures.add(`${count} ETA tasks redis, memory growth at most`, kind, 'MB', most - idle)
         const late = exactRuns(round.folder, count).map(
           ({ number, startedAtMs }) => startedAtMs - (dueAt[number] ?? 0),
         )
         this.#figures.add(`${count} ETA tasks redis, start after ETA, p50`, kind, 'ms', quantile(late, 0.5))
         this.#figures.add(`${count} ETA tasks redis, start after ETA, p99`, kind, 'ms', quantile(late, 0.99))
       } finally {
+        clearInterval(sampling)
         await again.stop()
       }
     })

@@ -6,6 +6,7 @@ import type { openTransport } from '../../src/transport/open.js'
 import type { Delivery, Transport } from '../../src/transport/transport.js'
 
 const { LOSS_BROKER_URL = '', LOSS_BROKER_OPTIONS = '{}', LOSS_ORACLE = '', LOSS_WORKER = '' } = process.env
+const { LOSS_ETA_LIMIT = '' } = process.env
 const oracle = openSync(LOSS_ORACLE, 'a')
 const record = (what: string, id?: string): void => {
   writeSync(oracle, `${JSON.stringify({ at: Date.now(), what, id, who: LOSS_WORKER })}\n`)
@@ -63,6 +64,7 @@ export const app = new WatchedCelery('loss', {
   taskAcksLate: true,
   taskRejectOnWorkerLost: true,
   workerPrefetchMultiplier: 4,
+  workerEtaTaskLimit: LOSS_ETA_LIMIT === '' ? null : Number(LOSS_ETA_LIMIT),
 })
 
 const pause = (seconds: number): Promise<void> => new Promise((done) => setTimeout(done, seconds * 1000))

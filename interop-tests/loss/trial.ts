@@ -167,9 +167,16 @@ export class Trial {
 
   /** Starts a worker of the side on trial (or `side`) and resolves when it is ready. */
   async worker(
-    options: { concurrency?: number; proxied?: boolean; side?: Side; pool?: 'prefork' | 'solo' } = {},
+    options: {
+      concurrency?: number
+      proxied?: boolean
+      side?: Side
+      pool?: 'prefork' | 'solo'
+      /** `worker_eta_task_limit` of a celeriac worker. */
+      etaLimit?: number
+    } = {},
   ): Promise<TrialWorker> {
-    const { concurrency = 4, proxied = false, side = this.side, pool = 'prefork' } = options
+    const { concurrency = 4, proxied = false, side = this.side, pool = 'prefork', etaLimit } = options
     const name = `${side}-${this.workers.length}`
     const { brokerUrl, brokerOptions } = this.place
     const url = proxied ? brokerUrl.replace(/:\d+(?=\/\d+$)/, `:${this.link.port}`) : brokerUrl
@@ -198,6 +205,7 @@ export class Trial {
         LOSS_BROKER_OPTIONS: JSON.stringify(brokerOptions),
         LOSS_ORACLE: this.oracle.path,
         LOSS_WORKER: name,
+        ...(etaLimit === undefined ? {} : { LOSS_ETA_LIMIT: String(etaLimit) }),
         C_FORCE_ROOT: '1',
         PYTHONDONTWRITEBYTECODE: '1',
         PYTHONUNBUFFERED: '1',
