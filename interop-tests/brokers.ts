@@ -1,4 +1,5 @@
 /** The brokers that the interop suites run over: what each is called, how it is started, what it can. */
+import { noRabbit, RabbitServer, type RabbitServerOptions } from './rabbitmq-server.js'
 import { noRedis, RedisSentinels, RedisServer, type RedisServerOptions } from './redis-server.js'
 
 /** Where one shop has its messages and results, for both languages. */
@@ -27,6 +28,8 @@ export interface BrokerKind {
   readonly name: string
   /** Why it cannot be started here, for `describe.skipIf`. */
   readonly missing: string | undefined
+  /** Whether any process can read the results, or only the one that asked for them (`rpc`). */
+  readonly sharesResults: boolean
   start(): Promise<Broker>
 }
 
@@ -34,6 +37,7 @@ export interface BrokerKind {
 export const filesystemKind: BrokerKind = {
   name: 'filesystem',
   missing: undefined,
+  sharesResults: true,
   start: async () => new FilesystemBroker(),
 }
 
@@ -41,6 +45,7 @@ export const filesystemKind: BrokerKind = {
 export const redisKind: BrokerKind = {
   name: 'redis',
   missing: noRedis,
+  sharesResults: true,
   start: () => RedisBroker.start(),
 }
 
@@ -102,6 +107,63 @@ export class RedisBroker implements Broker {
   close(): Promise<void> {
     return this.server.close()
   }
+}
+
+/**
+ * RabbitMQ for messages, and for results a Redis or (`rpc`) RabbitMQ again. One server for all that is started of a
+ * kind, since a start takes seconds; each broker is a virtual host of its own. Whoever makes a kind stops it.
+ */
+export class RabbitKind implements BrokerKind {
+  readonly name: string
+  readonly missing: string | undefined
+  readonly sharesResults: boolean
+  private readonly options: RabbitKindOptions
+  private started: Promise<readonly [RabbitServer, RedisServer | undefined]> | undefined
+
+  constructor(options: RabbitKindOptions = {}) {
+    this.options = options
+    this.sharesResults = options.results !== 'rpc'
+    this.name = this.sharesResults ? 'rabbitmq' : 'rabbitmq with rpc results'
+    this.missing = noRabbit ?? (this.sharesResults ? noRedis : undefined)
+  }
+
+  async start(): Promise<RabbitBroker> {
+    this.started ??= Promise.all([
+      RabbitServer.start(this.options.server),
+      this.sharesResults ? RedisServer.start() : undefined,
+    ])
+    const [server, redis] = await this.started
+    return new RabbitBroker(await server.addVhost(), redis?.url ?? 'rpc://', this.options.broker ?? {})
+  }
+
+  async stop(): Promise<void> {
+    const [server, redis] = (await this.started) ?? []
+    await Promise.all([server?.close(), redis?.close()])
+  }
+}
+
+/** Transport options by kombu's names, where the results are (default a Redis), and how the server is started. */
+export interface RabbitKindOptions {
+  readonly broker?: Readonly<Record<string, unknown>>
+  readonly results?: 'redis' | 'rpc'
+  readonly server?: RabbitServerOptions
+}
+
+/** One virtual host of a `RabbitKind`. */
+export class RabbitBroker implements Broker {
+  readonly name = 'rabbitmq'
+  readonly ordersPriorities = true
+  private readonly at: Place
+
+  constructor(brokerUrl: string, resultBackend: string, brokerOptions: Readonly<Record<string, unknown>>) {
+    this.at = { brokerUrl, resultBackend, brokerOptions }
+  }
+
+  place(): Place {
+    return this.at
+  }
+
+  async close(): Promise<void> {}
 }
 
 /** A master with a replica and three sentinels, for messages and results. */

@@ -17,6 +17,7 @@ import type { Broker, BrokerKind } from './brokers.js'
 import { type Driver, type PythonWorker, Shop } from './harness.js'
 import { eventually, everyContent, nodeApp } from './node-app.js'
 import { skipNote } from './redis-server.js'
+import { whenShared } from './when-shared.js'
 
 const timeout = 30
 const caught = async (result: AsyncResult<unknown>): Promise<unknown> =>
@@ -240,7 +241,7 @@ function calls(kind: BrokerKind): void {
     })
   })
 
-  it('PUB-013 root and parent go from a TypeScript task to a Python one', async () => {
+  whenShared(kind, 'PUB-013 root and parent go from a TypeScript task to a Python one', async () => {
     const local = nodeApp(shop)
     const parent = local.task('node.parent', { bind: true }, async (self) => {
       const child = await local.sendTask('py.request')

@@ -5,6 +5,7 @@ import type { Broker, BrokerKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
 import { eventually, everyContent, nodeApp, nodeTasks } from './node-app.js'
 import { skipNote } from './redis-server.js'
+import { whenShared } from './when-shared.js'
 
 /** What a Django app and a TypeScript worker owe each other over any broker. */
 export function describePythonToNode(kind: BrokerKind): void {
@@ -157,25 +158,29 @@ function calls(kind: BrokerKind): void {
     expect(made).toMatchObject({ type: 'PaymentError', args: ['card refused'] })
   })
 
-  it('RES-012 stores the stack as the traceback', async () => {
+  whenShared(kind, 'RES-012 stores the stack as the traceback', async () => {
     const id = await python.send('node.fail', ['TypeError'])
     await python.get(id)
     expect(String((await python.meta(id)).traceback)).toContain('node-app.ts')
   })
 
-  it('RES-011 stores name, args, kwargs, worker, retries and queue when results are extended', async () => {
-    const id = await python.send('node.kwargs', ['o-1'], { amount: 5 })
-    await python.get(id)
-    expect(await python.meta(id)).toMatchObject({
-      status: 'SUCCESS',
-      name: 'node.kwargs',
-      args: ['o-1'],
-      kwargs: { amount: 5 },
-      worker: 'node@test',
-      retries: 0,
-      queue: 'node',
-    })
-  })
+  whenShared(
+    kind,
+    'RES-011 stores name, args, kwargs, worker, retries and queue when results are extended',
+    async () => {
+      const id = await python.send('node.kwargs', ['o-1'], { amount: 5 })
+      await python.get(id)
+      expect(await python.meta(id)).toMatchObject({
+        status: 'SUCCESS',
+        name: 'node.kwargs',
+        args: ['o-1'],
+        kwargs: { amount: 5 },
+        worker: 'node@test',
+        retries: 0,
+        queue: 'node',
+      })
+    },
+  )
 
   it('TSK-051 PUB-015 the header decides whether a result is stored, over the task of that name', async () => {
     const marks = [`quiet-${Math.random()}`, `loud-${Math.random()}`]
@@ -230,12 +235,19 @@ function calls(kind: BrokerKind): void {
     })
   })
 
-  it('PUB-013 PYO-023 a task sent inside a TypeScript task gets its root and parent by itself', async () => {
-    const { ok } = await run('node.parent', ['node.request', 'node'])
-    const sent = ok?.value as { id: string; rootId: string; child: string }
-    expect((await python.get(sent.child)).ok?.value).toMatchObject({ rootId: sent.rootId, parentId: sent.id })
-    expect(await python.meta(sent.id)).toMatchObject({ children: [sent.child] })
-  })
+  whenShared(
+    kind,
+    'PUB-013 PYO-023 a task sent inside a TypeScript task gets its root and parent by itself',
+    async () => {
+      const { ok } = await run('node.parent', ['node.request', 'node'])
+      const sent = ok?.value as { id: string; rootId: string; child: string }
+      expect((await python.get(sent.child)).ok?.value).toMatchObject({
+        rootId: sent.rootId,
+        parentId: sent.id,
+      })
+      expect(await python.meta(sent.id)).toMatchObject({ children: [sent.child] })
+    },
+  )
 
   it('TSK-109 ACK-016 ends a task at its soft limit with SoftTimeLimitExceeded', async () => {
     const { error } = await run('node.sleep', [30], {}, { soft_time_limit: 0.5 })
@@ -248,7 +260,7 @@ function calls(kind: BrokerKind): void {
     expect((await run('node.add', [1, 1])).ok?.value).toBe(2)
   })
 
-  it('TSK-105 ACK-006 stores no state for an ignored task but STARTED', async () => {
+  whenShared(kind, 'TSK-105 ACK-006 stores no state for an ignored task but STARTED', async () => {
     const id = await python.send('node.ignore')
     await eventually('it ran', () => seen.includes('ignored'))
     expect((await run('node.add', [1, 1])).ok?.value).toBe(2)

@@ -1,266 +1,34 @@
-/** The two programs of redis-wire-identity.test.ts, each with a Redis of its own: Celery in Python, and celeriac. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { resolve } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { AnyResult } from '../src/backend/any-result.js'
-import { GroupResult } from '../src/backend/group-result.js'
-import { optionsFromWire } from '../src/canvas/wire-options.js'
-import { Celery, Ignore, Reject } from '../src/index.js'
-import { pythonPath } from './harness.js'
-import { ProcessGuard } from './process-guard.js'
+/** The two programs of redis-wire-identity.test.ts, each with a Redis of its own. */
 import { RedisServer } from './redis-server.js'
 import { Monitor } from './redis-wire-identity-monitor.js'
+import { type Connected, celeriacProgram, celeryProgram, type Program } from './wire-identity-programs.js'
 
-/** Settings by Celery's names. */
-export type Settings = Readonly<Record<string, unknown>>
-
-/** A running worker. */
-export interface WireWorker {
-  /** A warm stop. */
-  stop(): Promise<void>
-}
-
-/** One program, its server, and what it does there. */
-export interface Side {
-  readonly name: 'celery' | 'celeriac'
+/** One program, its server, and what was said to it. */
+export interface Side extends Program {
   readonly server: RedisServer
   readonly monitor: Monitor
-  /** Makes the client application of this name. */
-  use(name: string, settings: Settings): Promise<void>
-  /** An operation of the client; see redis_wire_identity.py for what there is. */
-  do(client: string, op: string, fields?: Readonly<Record<string, unknown>>): Promise<unknown>
-  worker(settings: Settings, queue: string): Promise<WireWorker>
-  close(): Promise<void>
 }
-
-/** What each side's settings begin with. */
-function connected(server: RedisServer, settings: Settings): Settings {
-  return { broker_url: server.url, result_backend: server.url, ...settings }
-}
-
-const script = resolve(import.meta.dirname, 'redis_wire_identity.py')
 
 /** Celery, driven over standard input. */
-export async function pythonSide(): Promise<Side> {
-  const server = await RedisServer.start()
-  const monitor = await Monitor.start(server)
-  const guard = new ProcessGuard(server.folder)
-  const children: ChildProcess[] = []
-  const start = (args: string[], stdio: ('pipe' | 'ignore')[]): ChildProcess => {
-    const child = spawn(pythonPath(), [script, ...args], {
-      stdio,
-      env: { ...process.env, C_FORCE_ROOT: '1', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
-    })
-    children.push(child)
-    guard.watch(children.flatMap(({ pid }) => (pid === undefined ? [] : [pid])))
-    return child
-  }
-  const child = start([], ['pipe', 'pipe', 'ignore'])
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
-  child.stdin?.on('error', () => {})
-  await lines.next()
-  let last: Promise<unknown> = Promise.resolve()
-  const call = (request: object): Promise<unknown> => {
-    const answered = last.then(async () => {
-      child.stdin?.write(`${JSON.stringify(request)}\n`)
-      const line = await lines.next()
-      if (line.done) throw new Error('the Python client ended')
-      const { answer, error } = JSON.parse(line.value) as { answer?: unknown; error?: string }
-      if (error !== undefined) throw new Error(`Celery: ${error}`)
-      return answer
-    })
-    last = answered.catch(() => {})
-    return answered
-  }
-  return {
-    name: 'celery',
-    server,
-    monitor,
-    use: async (name, settings) =>
-      void (await call({ op: 'use', name, settings: connected(server, settings) })),
-    do: (client, op, fields = {}) => call({ op, as: client, ...fields }),
-    async worker(settings, queue) {
-      const flags = ['-P', 'prefork', '-l', 'INFO', '-n', 'w1@wire', '-Q', queue, '-c', '1']
-      flags.push('--without-gossip', '--without-mingle', '--without-heartbeat')
-      const json = JSON.stringify(connected(server, settings))
-      const worker = start(['worker', json, ...flags], ['ignore', 'pipe', 'pipe'])
-      let log = ''
-      await new Promise<void>((ready, reject) => {
-        const timer = setTimeout(() => reject(new Error(`the worker did not start:\n${log}`)), 30_000)
-        const look = (chunk: Buffer): void => {
-          log += chunk.toString()
-          if (!/ ready\.$/m.test(log)) return
-          clearTimeout(timer)
-          ready()
-        }
-        worker.stdout?.on('data', look)
-        worker.stderr?.on('data', look)
-        worker.once('exit', () => {
-          clearTimeout(timer)
-          reject(new Error(`the worker ended:\n${log}`))
-        })
-      })
-      return {
-        async stop() {
-          if (worker.exitCode !== null || worker.signalCode !== null) return
-          const ended = once(worker, 'exit')
-          worker.kill('SIGTERM')
-          await ended
-        },
-      }
-    },
-    async close() {
-      await Promise.all(
-        children.map(async (each) => {
-          if (each.exitCode !== null || each.signalCode !== null) return
-          const ended = once(each, 'exit')
-          each.kill('SIGKILL')
-          await ended
-        }),
-      )
-      monitor.close()
-      await guard.close()
-      await server.close()
-    },
-  }
-}
-
-/** The same tasks as in redis_wire_identity.py. */
-function addTasks(app: Celery): void {
-  app.task('wire.add', (x: number, y: number) => x + y)
-  app.task('wire.late', { acksLate: true }, (x: unknown) => x)
-  app.task('wire.fail', () => {
-    throw new TypeError('bad argument')
-  })
-  app.task('wire.quiet', { ignoreResult: true }, (x: unknown) => x)
-  app.task('wire.tracked', { trackStarted: true }, (x: unknown) => x)
-  app.task('wire.progress', { bind: true }, async (self, total: number) => {
-    await self.updateState({ state: 'PROGRESS', meta: { done: 1, total } })
-    return total
-  })
-  app.task('wire.retry', { bind: true, maxRetries: 2 }, (self, x: unknown) => {
-    if (self.request.retries < 1) throw self.retry({ countdown: 0.2, exc: new TypeError('again') })
-    return x
-  })
-  app.task('wire.reject', { acksLate: true }, () => {
-    throw new Reject('no', false)
-  })
-  app.task('wire.requeue', { bind: true, acksLate: true }, (self) => {
-    if (!self.request.deliveryInfo?.redelivered) throw new Reject('again', true)
-    return 'redelivered'
-  })
-  app.task('wire.ignore', () => {
-    throw new Ignore()
-  })
-  app.task('wire.parent', { bind: true }, async (_self, child: string) => {
-    await app.sendTask('wire.add', { args: [1, 2], taskId: child })
-  })
+export function pythonSide(): Promise<Side> {
+  return side(celeryProgram)
 }
 
 /** celeriac, in this process. */
-export async function nodeSide(): Promise<Side> {
+export function nodeSide(): Promise<Side> {
+  return side(celeriacProgram)
+}
+
+async function side(start: (connected: Connected) => Promise<Program>): Promise<Side> {
   const server = await RedisServer.start()
   const monitor = await Monitor.start(server)
-  const apps = new Map<string, Celery>()
-  const workers: WireWorker[] = []
-  const results = new Map<string, AnyResult>()
-  const make = (settings: Settings): Celery => new Celery('wire', { config: connected(server, settings) })
+  const program = await start({ broker_url: server.url, result_backend: server.url })
   return {
-    name: 'celeriac',
+    ...program,
     server,
     monitor,
-    async use(name, settings) {
-      apps.set(name, make(settings))
-    },
-    async do(client, op, fields = {}) {
-      const app = apps.get(client) as Celery
-      const {
-        id = '',
-        members = [],
-        queue = '',
-      } = fields as { id?: string; members?: string[]; queue?: string }
-      const result = app.asyncResult(id)
-      switch (op) {
-        case 'send': {
-          const {
-            name,
-            args = [],
-            kwargs = {},
-            options = {},
-          } = fields as {
-            name: string
-            args?: unknown[]
-            kwargs?: Record<string, unknown>
-            options?: Settings
-          }
-          const sent = await app.sendTask(name, { args, kwargs, ...optionsFromWire(options) })
-          results.set(sent.id, sent)
-          return undefined
-        }
-        case 'get':
-          return result.get({ timeout: 20 })
-        case 'forget':
-          return result.forget()
-        case 'store':
-          return app.backend.store({
-            taskId: id,
-            state: String(fields.state),
-            result: fields.result,
-            traceback: undefined,
-            children: undefined,
-            dateDone:
-              fields.state === 'SUCCESS' ? new Date().toISOString().replace('Z', '+00:00') : undefined,
-          })
-        case 'save_group':
-          return new GroupResult(
-            id,
-            members.map((each) => app.asyncResult(each)),
-            app,
-          ).save()
-        case 'forget_group':
-          return app.backend.forgetGroup(id)
-        case 'purge':
-          return app.purge()
-        case 'delete': {
-          const connection = await app.transport(server.url).connect(server.url, {
-            transportOptions: app.conf.brokerTransportOptions,
-          })
-          try {
-            await connection.declare({
-              exchanges: [{ name: queue, type: 'direct', durable: true }],
-              queues: [{ name: queue, durable: true, exclusive: false, autoDelete: false, arguments: {} }],
-              bindings: [{ from: queue, to: { queue }, routingKey: queue }],
-            })
-            await connection.deleteQueue(queue)
-          } finally {
-            await connection.close()
-          }
-          return undefined
-        }
-        case 'revoke':
-          return app.control.revoke(id, { reply: true, timeout: 5, destination: ['w1@wire'] })
-        case 'ping':
-          return app.control.ping({ timeout: 5, destination: ['w1@wire'] })
-        default:
-          throw new Error(`unknown operation ${op}`)
-      }
-    },
-    async worker(settings, queue) {
-      const app = make(settings)
-      addTasks(app)
-      const worker = app.worker({ queues: [queue], hostname: 'w1@wire', concurrency: 1 })
-      const stop = async (): Promise<void> => {
-        await worker.stop()
-        await app.close()
-      }
-      workers.push({ stop })
-      await worker.start()
-      return { stop }
-    },
     async close() {
-      await Promise.all(workers.map((worker) => worker.stop()))
-      await Promise.all([...apps.values()].map((app) => app.close()))
+      await program.close()
       monitor.close()
       await server.close()
     },

@@ -7,13 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from './node-app.js'
 import { noRedis } from './redis-server.js'
 import { byKey, type Effect, Normal } from './redis-wire-identity-monitor.js'
-import {
-  nodeSide,
-  pythonSide,
-  type Settings,
-  type Side,
-  type WireWorker,
-} from './redis-wire-identity-sides.js'
+import { nodeSide, pythonSide, type Side } from './redis-wire-identity-sides.js'
+import type { Settings, WireWorker } from './wire-identity-programs.js'
 
 /** Changes that one program makes and the other does not, and why that is no difference for anybody else. */
 const differences: readonly {

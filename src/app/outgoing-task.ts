@@ -97,7 +97,8 @@ export function prepareTask(request: SendRequest, id: string, nowMs: number, app
     stampedHeaders: options.stampedHeaders ?? (options.stamps ? Object.keys(options.stamps) : undefined),
     stamps: options.stamps,
     utc: app.settings.enableUtc,
-    replyTo: options.replyTo ?? app.replyTo,
+    // an empty one is none (`reply_to or self.thread_oid`)
+    replyTo: options.replyTo || app.replyTo,
     correlationId: options.correlationId,
     priority: priorityOf(request, options, app.settings),
     deliveryMode: destination.deliveryMode,

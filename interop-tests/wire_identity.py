@@ -1,6 +1,6 @@
-"""Real Celery for redis-wire-identity.test.ts: a client that does what standard input says, or a worker.
+"""Real Celery for the wire-identity tests: a client that does what standard input says, or a worker.
 
-`redis_wire_identity.py` reads one JSON request per line and answers with one line; `redis_wire_identity.py worker
+`wire_identity.py` reads one JSON request per line and answers with one line; `wire_identity.py worker
 <settings> <arguments>` is a Celery worker with the tasks below.
 """
 import json
@@ -14,11 +14,13 @@ from kombu import Exchange, Queue
 
 
 def queue_of(spec):
-    exchange = spec.get('exchange')
+    spec = dict(spec)
+    exchange = spec.pop('exchange', None)
     return Queue(
-        spec['name'],
-        Exchange(exchange['name'], type=exchange['type']) if exchange else None,
-        routing_key=spec.get('routing_key', ''),
+        spec.pop('name'),
+        Exchange(**exchange) if exchange else None,
+        routing_key=spec.pop('routing_key', ''),
+        **spec,
     )
 
 
@@ -99,6 +101,9 @@ class Client:
     def get(self, app, id):
         [result] = [each for each in self.results if each.id == id]
         return result.get(timeout=20)
+
+    def state(self, app, id):
+        return app.AsyncResult(id).state
 
     def forget(self, app, id):
         [result] = [each for each in self.results if each.id == id]
