@@ -90,7 +90,7 @@ export class KeyValueBackend implements ResultBackend {
         {
           parts,
           groupKey: (id) => this.#groupKey(id),
-          attempt: (what, operation) => this.#attempt(what, operation),
+          attempt: (what, operation) => this.#attempt(() => what, operation),
           fetchMany: (ids) => this.fetchMany(ids),
         },
         this.#encoding,
@@ -103,27 +103,46 @@ export class KeyValueBackend implements ResultBackend {
     return this.#waits.size
   }
 
-  async store(meta: ResultMeta): Promise<void> {
-    const key = this.#taskKey(meta.taskId)
-    const result = hasTuple(meta.result) ? meta.result.asTuple() : meta.result
-    const bytes = encodeResultMeta({ ...meta, result }, this.#encoding)
-    const store = this.#store
-    const isSuccess = (stored: Uint8Array | undefined) => this.#isSuccess(key, meta.taskId, stored)
-    const write = async (): Promise<void> => {
-      if (!(await isSuccess(await store.get(key)))) await store.set(key, bytes)
+  /** One promise and two callbacks for the usual case: every result of a worker comes through here. */
+  store(meta: ResultMeta): Promise<void> {
+    let key: string
+    let bytes: Uint8Array
+    try {
+      key = this.#taskKey(meta.taskId)
+      const { result } = meta
+      const stored = hasTuple(result) ? { ...meta, result: result.asTuple() } : meta
+      bytes = encodeResultMeta(stored, this.#encoding)
+    } catch (error) {
+      return Promise.reject(error)
     }
-    await this.#inOrder(key, () =>
-      this.#attempt(
-        `storing ${meta.state} of task ${meta.taskId}`,
-        () => store.put?.(key, bytes, isSuccess) ?? write(),
-      ),
+    const { taskId, state } = meta
+    return this.#inOrder(
+      key,
+      () =>
+        this.#attempt(
+          () => `storing ${state} of task ${taskId}`,
+          () => this.#put(key, taskId, bytes),
+        ),
+      () => this.#waits.hint(taskId),
     )
-    this.#waits.hint(meta.taskId)
+  }
+
+  /** Rule 1. */
+  #put(key: string, taskId: string, bytes: Uint8Array): Promise<void> {
+    const store = this.#store
+    const isSuccess = (stored: Uint8Array | undefined) => this.#isSuccess(key, taskId, stored)
+    if (store.put !== undefined) return store.put(key, bytes, isSuccess)
+    return store.get(key).then(async (stored) => {
+      if (!(await isSuccess(stored))) await store.set(key, bytes)
+    })
   }
 
   async fetch(taskId: string): Promise<ResultMeta | undefined> {
     const key = this.#taskKey(taskId)
-    const bytes = await this.#attempt(`reading the result of task ${taskId}`, () => this.#store.get(key))
+    const bytes = await this.#attempt(
+      () => `reading the result of task ${taskId}`,
+      () => this.#store.get(key),
+    )
     return bytes === undefined || bytes.length === 0
       ? undefined
       : (await this.#decodeTask(taskId, bytes)).meta
@@ -149,33 +168,52 @@ export class KeyValueBackend implements ResultBackend {
   async forget(taskId: string): Promise<void> {
     const key = this.#taskKey(taskId)
     if (this.#waits instanceof ResultPush) this.#waits.drop(taskId)
-    await this.#inOrder(key, () => this.#attempt(`forgetting task ${taskId}`, () => this.#store.delete(key)))
+    await this.#inOrder(key, () =>
+      this.#attempt(
+        () => `forgetting task ${taskId}`,
+        () => this.#store.delete(key),
+      ),
+    )
   }
 
   async storeGroup(groupId: string, tuple: unknown): Promise<void> {
     const key = this.#groupKey(groupId)
     const bytes = encodeGroupMeta(tuple, this.#encoding)
     await this.#inOrder(key, () =>
-      this.#attempt(`saving group ${groupId}`, () => this.#store.set(key, bytes)),
+      this.#attempt(
+        () => `saving group ${groupId}`,
+        () => this.#store.set(key, bytes),
+      ),
     )
   }
 
   async fetchGroup(groupId: string): Promise<unknown | undefined> {
     const key = this.#groupKey(groupId)
-    const bytes = await this.#attempt(`reading group ${groupId}`, () => this.#store.get(key))
+    const bytes = await this.#attempt(
+      () => `reading group ${groupId}`,
+      () => this.#store.get(key),
+    )
     if (bytes === undefined || bytes.length === 0) return undefined
     return this.#decode(key, bytes, (raw) => decodeGroupMeta(raw, this.#encoding))
   }
 
   async forgetGroup(groupId: string): Promise<void> {
     const key = this.#groupKey(groupId)
-    await this.#inOrder(key, () => this.#attempt(`deleting group ${groupId}`, () => this.#store.delete(key)))
+    await this.#inOrder(key, () =>
+      this.#attempt(
+        () => `deleting group ${groupId}`,
+        () => this.#store.delete(key),
+      ),
+    )
   }
 
   async cleanup(): Promise<number> {
     const names = ['celery-task-meta-', 'celery-taskset-meta-', 'chord-unlock-']
     const prefixes = names.map((name) => this.#prefix + name)
-    return this.#attempt('deleting expired results', () => this.#store.cleanup(prefixes))
+    return this.#attempt(
+      () => 'deleting expired results',
+      () => this.#store.cleanup(prefixes),
+    )
   }
 
   /** Ends every wait and retry with `BackendUnavailableError`; writes under way finish. Safe twice. */
@@ -205,8 +243,9 @@ export class KeyValueBackend implements ResultBackend {
 
   async #readMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
     const keys = taskIds.map((id) => this.#taskKey(id))
-    const values = await this.#attempt(`reading the results of ${keys.length} tasks`, () =>
-      this.#store.getMany(keys),
+    const values = await this.#attempt(
+      () => `reading the results of ${keys.length} tasks`,
+      () => this.#store.getMany(keys),
     )
     const found = new Map<string, Uint8Array>()
     for (const [index, bytes] of values.entries()) {
@@ -254,7 +293,10 @@ export class KeyValueBackend implements ResultBackend {
           )
         }
         await pause(this.#clock, delayMs, this.#closing.signal)
-        const next = await this.#attempt(`reading ${key}`, () => this.#store.get(key))
+        const next = await this.#attempt(
+          () => `reading ${key}`,
+          () => this.#store.get(key),
+        )
         unchanged = next === undefined || Buffer.compare(next, raw) === 0 ? unchanged + 1 : 0
         raw = next ?? raw
       }
@@ -272,46 +314,62 @@ export class KeyValueBackend implements ResultBackend {
     )
   }
 
-  /** Runs the writes of one key one after another; a failed one does not stop the next. */
-  async #inOrder(key: string, write: () => Promise<void>): Promise<void> {
+  /**
+   * Runs the writes of one key one after another; a failed one does not stop the next. `done` is called when this one
+   * has succeeded.
+   */
+  #inOrder(key: string, write: () => Promise<void>, done?: () => void): Promise<void> {
     const before = this.#writes.get(key)
-    const mine = (before ?? Promise.resolve()).then(write)
-    const settled = mine.catch(() => {})
-    this.#writes.set(key, settled)
-    try {
-      await mine
-    } finally {
-      if (this.#writes.get(key) === settled) this.#writes.delete(key)
+    const mine = before === undefined ? write() : before.then(write, write)
+    this.#writes.set(key, mine)
+    const forget = (): void => {
+      if (this.#writes.get(key) === mine) this.#writes.delete(key)
     }
+    return mine.then(
+      () => {
+        forget()
+        done?.()
+      },
+      (error: unknown) => {
+        forget()
+        throw error
+      },
+    )
+  }
+
+  #attempt<T>(what: () => string, operation: () => Promise<T>): Promise<T> {
+    if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason)
+    return operation().catch((cause: unknown) => this.#attemptAgain(what(), operation, cause))
   }
 
   /** Celery's `get_exponential_backoff_interval` with full jitter (surface RES-040). */
-  async #attempt<T>(what: string, operation: () => Promise<T>): Promise<T> {
+  async #attemptAgain<T>(what: string, operation: () => Promise<T>, first: unknown): Promise<T> {
     const {
       alwaysRetry = false,
       maxRetries = Infinity,
       baseSleepMs = 10,
       maxSleepMs = 10_000,
     } = this.#options
+    let cause = first
     for (let retries = 0; ; retries++) {
       if (this.#closing.signal.aborted) throw this.#closing.signal.reason
+      const isRecoverable = this.#store.isRecoverable(cause)
+      if (cause instanceof CeleriacError && !isRecoverable) throw cause
+      const again = alwaysRetry && retries < maxRetries && isRecoverable
+      if (!again) {
+        throw new BackendUnavailableError(
+          `The result backend ${this.displayUrl} failed while ${what}: ${messageOf(cause)}`,
+          { cause },
+        )
+      }
+      const longestMs = exponentialDelayMs(retries + 1, { firstMs: baseSleepMs, maxMs: maxSleepMs })
+      const delayMs = jittered(longestMs, this.#options.random ?? Math.random)
+      this.#logger.warn({ err: cause, retries: retries + 1, delayMs }, `${what} failed; trying again`)
+      await pause(this.#clock, delayMs, this.#closing.signal)
       try {
         return await operation()
-      } catch (cause) {
-        if (this.#closing.signal.aborted) throw this.#closing.signal.reason
-        const isRecoverable = this.#store.isRecoverable(cause)
-        if (cause instanceof CeleriacError && !isRecoverable) throw cause
-        const again = alwaysRetry && retries < maxRetries && isRecoverable
-        if (!again) {
-          throw new BackendUnavailableError(
-            `The result backend ${this.displayUrl} failed while ${what}: ${messageOf(cause)}`,
-            { cause },
-          )
-        }
-        const longestMs = exponentialDelayMs(retries + 1, { firstMs: baseSleepMs, maxMs: maxSleepMs })
-        const delayMs = jittered(longestMs, this.#options.random ?? Math.random)
-        this.#logger.warn({ err: cause, retries: retries + 1, delayMs }, `${what} failed; trying again`)
-        await pause(this.#clock, delayMs, this.#closing.signal)
+      } catch (next) {
+        cause = next
       }
     }
   }

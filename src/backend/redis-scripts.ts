@@ -24,9 +24,11 @@ local function write(key, value, ttl)
   return 1
 end
 local out = {}
+-- The usual case: there is nothing yet.
+local none = redis.call('EXISTS', unpack(KEYS)) == 0
 for i, key in ipairs(KEYS) do
   local value, known = ARGV[2 * i], ARGV[2 * i + 1]
-  if known == 'x' then
+  if none or known == 'x' then
     out[i] = write(key, value, ARGV[1])
   else
     local head = redis.pcall('GETRANGE', key, 0, 127)

@@ -152,20 +152,17 @@ export class RedisResultStore implements KeyValueStore {
     this.#link.close()
   }
 
-  async #write(
-    key: string,
-    value: Uint8Array,
-    known: string,
-    isSuccess: PendingWrite['isSuccess'],
-  ): Promise<void> {
-    if (value.length > LONGEST_VALUE) {
-      throw new BackendStoreError(
-        `The value for ${key} has ${value.length} bytes, more than the 512 MiB that Redis takes. ` +
-          'Store it elsewhere, and return where it is.',
-      )
-    }
+  #write(key: string, value: Uint8Array, known: string, isSuccess: PendingWrite['isSuccess']): Promise<void> {
     return new Promise((resolve, reject) => {
-      const buffer = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+      if (value.length > LONGEST_VALUE) {
+        throw new BackendStoreError(
+          `The value for ${key} has ${value.length} bytes, more than the 512 MiB that Redis takes. ` +
+            'Store it elsewhere, and return where it is.',
+        )
+      }
+      const buffer = Buffer.isBuffer(value)
+        ? value
+        : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
       this.#enqueue({ key, value: buffer, known, isSuccess, resolve, reject })
     })
   }

@@ -14,38 +14,70 @@ export type Ending =
 
 /**
  * Runs `before_start` and the body. An error in `before_start` counts as the body's, but is not retried by autoretry
- * (surface TSK-065). Throws only `RunAbandoned`.
+ * (surface TSK-065). Gives the ending at once for a body that returned at once. Throws only `RunAbandoned`.
  */
-export async function runBody(run: Run): Promise<Ending> {
+export function runBody(run: Run): Ending | Promise<Ending> {
+  if (run.task.handlers.beforeStart !== undefined) return runPrepared(run)
+  let value: unknown
   try {
-    const { beforeStart } = run.task.handlers
-    if (beforeStart !== undefined) await beforeStart(run.self, run.id, run.args, run.kwargs)
-    const value = await bodyWithAutoretry(run)
-    return { kind: 'returned', value }
+    value = callBody(run)
+  } catch (thrown) {
+    return endAfterThrow(thrown, run)
+  }
+  if (isThenable(value) || run.state.pendingRetry !== undefined) return endOf(value, run)
+  return { kind: 'returned', value }
+}
+
+async function runPrepared(run: Run): Promise<Ending> {
+  try {
+    await run.task.handlers.beforeStart?.(run.self, run.id, run.args, run.kwargs)
   } catch (thrown) {
     return classify(await settle(thrown), run)
   }
+  try {
+    return await endOf(callBody(run), run)
+  } catch (thrown) {
+    return endAfterThrow(thrown, run)
+  }
 }
 
-async function bodyWithAutoretry(run: Run): Promise<unknown> {
+function callBody(run: Run): unknown {
+  const { argsError } = run.request.body
+  if (argsError !== undefined) throw new TypeError(argsError)
+  return run.task.run(run.self, run.args, run.kwargs)
+}
+
+async function endOf(returned: unknown, run: Run): Promise<Ending> {
   try {
-    const { argsError } = run.request.body
-    if (argsError !== undefined) throw new TypeError(argsError)
-    const value = await run.task.run(run.self, run.args, run.kwargs)
+    const value = await returned
     // A retry() whose promise was forgotten is still under way: it ends the run, as Python's would have.
     if (run.state.pendingRetry !== undefined) await run.state.pendingRetry
-    return value
+    return { kind: 'returned', value }
   } catch (thrown) {
-    const error = becauseOfLimit(await settle(thrown), run.signal)
-    const { options } = run.task
-    if (error instanceof RunAbandoned || !isAutoretried(error, options)) throw error
-    const limit = run.state.maxRetries === undefined ? options.retryKwargs.maxRetries : run.state.maxRetries
-    return run.self.retry({
+    return endAfterThrow(thrown, run)
+  }
+}
+
+/** What the body threw, unless `autoretry_for` makes a retry of it. */
+async function endAfterThrow(thrown: unknown, run: Run): Promise<Ending> {
+  const error = becauseOfLimit(await settle(thrown), run.signal)
+  const { options } = run.task
+  if (error instanceof RunAbandoned || !isAutoretried(error, options)) return classify(error, run)
+  const limit = run.state.maxRetries === undefined ? options.retryKwargs.maxRetries : run.state.maxRetries
+  try {
+    return await run.self.retry({
       exc: error,
       countdown: autoretryCountdown(options, run.request.message.retries, run.host.random),
       ...(limit === undefined ? {} : { maxRetries: limit }),
     })
+  } catch (ending) {
+    return classify(ending, run)
   }
+}
+
+function isThenable(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  return 'then' in value && typeof value.then === 'function'
 }
 
 function classify(error: unknown, run: Run): Ending {

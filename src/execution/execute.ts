@@ -13,6 +13,7 @@ import { saferepr } from '../../protocol/python-repr.js'
 import type { RemoteError } from '../../protocol/remote-error.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import { Reject, TaskNotRegisteredError } from '../errors.js'
+import { wouldLog } from '../logger.js'
 import { runInContext } from './context.js'
 import { findEarlierSuccess } from './deduplicate.js'
 import { type Ending, runBody } from './ending.js'
@@ -26,18 +27,18 @@ import { RunAbandoned } from './run-gate.js'
 import { humanizeWhen } from './verdict-text.js'
 
 /** Runs one message through its task and everything around it; never rejects. */
-export async function execute(request: TaskRequest, host: Host, options: RunOptions = {}): Promise<Outcome> {
+export function execute(request: TaskRequest, host: Host, options: RunOptions = {}): Promise<Outcome> {
   let outcome: Outcome | undefined
-  try {
-    return await host.around(request, async () => {
-      outcome = (await trace(request, host, options)).outcome
-      return outcome
-    })
-  } catch (error) {
+  const ended = (traced: Traced): Outcome => {
+    outcome = traced.outcome
+    return outcome
+  }
+  const wrapped = host.around(request, () => trace(request, host, options).then(ended))
+  return wrapped.catch((error: unknown) => {
     // An interceptor threw. If the task ran, what it did stands.
     host.logger.error({ err: error, task_id: request.message.id }, 'An interceptor around the task raised')
     return outcome ?? { kind: 'failed', error: remoteErrorFrom(error), expected: false, isUnstored: true }
-  }
+  })
 }
 
 /** Everything that is known of a run that has ended; `apply()` needs more of it than a worker. */
@@ -71,10 +72,12 @@ async function traceRun(run: Run, propagate: boolean): Promise<Traced> {
       run.gate.check()
       if (run.host.signals.taskPrerun.hasReceivers) await announceStart(run)
       if (run.task.options.trackStarted) await storeStarted(run)
-      const ending = await runBody(run)
+      const begun = runBody(run)
+      const ending = begun instanceof Promise ? await begun : begun
       if (propagate && (ending.kind === 'failed' || ending.kind === 'retried')) throw new Propagated(ending)
-      ended = { state: stateOf(ending), retval: retvalOf(ending), outcome: { kind: 'ignored' } }
-      ended = await finish(run, ending)
+      ended = { state: stateOf(ending), retval: retvalOf(ending), outcome: ignored }
+      const finishing = finish(run, ending)
+      ended = finishing instanceof Promise ? await finishing : finishing
       if (run.task.handlers.afterReturn !== undefined || run.gate.isClosed) await afterReturn(run, ended)
     } finally {
       if (run.host.signals.taskPostrun.hasReceivers) await announceEnd(run, ended)
@@ -126,7 +129,20 @@ function finish(run: Run, ending: Ending): Traced | Promise<Traced> {
   }
 }
 
-async function succeed(run: Run, value: unknown): Promise<Traced> {
+function succeed(run: Run, value: unknown): Traced | Promise<Traced> {
+  const { callbacks, chain, chord } = run.request.body
+  const isAlone = callbacks.length === 0 && chain.length === 0 && chord === undefined
+  if (!isAlone || run.storesResult || !isUnwatched(run)) return succeedInSteps(run, value)
+  run.successes?.add(run.id)
+  return succeeded(run, value, run.seconds)
+}
+
+/** Whether nothing of the user's is called after a success. */
+function isUnwatched({ task, host }: Run): boolean {
+  return task.handlers.onSuccess === undefined && !host.signals.taskSuccess.hasReceivers
+}
+
+async function succeedInSteps(run: Run, value: unknown): Promise<Traced> {
   try {
     const { callbacks, chain, chord } = run.request.body
     if (callbacks.length > 0 || chain.length > 0) await sendFollowUps(run, value)
@@ -137,15 +153,24 @@ async function succeed(run: Run, value: unknown): Promise<Traced> {
     if (error instanceof EncodeError) return fail(run, error)
     throw error
   }
-  const resultRepr = saferepr(value, { maxlen: run.task.options.resultReprMaxsize })
   const { seconds } = run
   run.successes?.add(run.id)
+  if (!isUnwatched(run)) await announceSuccess(run, value)
+  return succeeded(run, value, seconds)
+}
+
+async function announceSuccess(run: Run, value: unknown): Promise<void> {
   const { onSuccess } = run.task.handlers
   if (onSuccess !== undefined) await onSuccess(run.self, value, run.id, run.args, run.kwargs)
   run.gate.check()
   const { taskSuccess } = run.host.signals
   if (taskSuccess.hasReceivers) await taskSuccess.send(run.task, { result: value })
-  run.log.succeeded(seconds, resultRepr)
+}
+
+/** The very end: no step can fail after it. */
+function succeeded(run: Run, value: unknown, seconds: number): Traced {
+  const resultRepr = saferepr(value, { maxlen: run.task.options.resultReprMaxsize })
+  if (wouldLog(run.host.logger, 'info')) run.log.succeeded(seconds, resultRepr)
   return { outcome: { kind: 'succeeded', resultRepr, seconds }, state: 'SUCCESS', retval: value }
 }
 
@@ -263,14 +288,17 @@ function unregistered(request: TaskRequest, host: Host): Traced {
   return { outcome, state: 'REJECTED', retval: error }
 }
 
+const ignored: Outcome = { kind: 'ignored' }
+
+const states = {
+  returned: 'SUCCESS',
+  failed: 'FAILURE',
+  retried: 'RETRY',
+  ignored: 'IGNORED',
+  rejected: 'REJECTED',
+} as const
+
 function stateOf(ending: Ending): string {
-  const states = {
-    returned: 'SUCCESS',
-    failed: 'FAILURE',
-    retried: 'RETRY',
-    ignored: 'IGNORED',
-    rejected: 'REJECTED',
-  }
   return states[ending.kind]
 }
 

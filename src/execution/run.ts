@@ -30,7 +30,6 @@ export class Run {
   readonly state = new RunState()
   readonly gate: RunGate
   readonly self: TaskContext
-  readonly log: RunLog
   readonly pid: number
   readonly successes: SuccessSet | undefined
   readonly startedAtMs: number
@@ -43,10 +42,14 @@ export class Run {
     this.pid = options.pid ?? 0
     this.successes = options.successes
     this.startedAtMs = host.clock.monotonic()
-    this.log = new RunLog(host.logger, request)
     const { state, gate } = this
     const signal = options.signal ?? neverAborts
     this.self = new RunningTask({ task, host, request, state, gate, signal })
+  }
+
+  /** Made for each line: most runs write none. */
+  get log(): RunLog {
+    return new RunLog(this.host.logger, this.request)
   }
 
   get signal(): AbortSignal {
@@ -104,9 +107,14 @@ export class Run {
   }
 
   /** Stores `record`, unless the message had no id to store it under; throws what the backend throws, or `RunAbandoned`. */
-  store(record: ResultMeta): Promise<void> {
-    if (record.taskId === '') return this.gate.effect(() => {})
-    return this.gate.effect(() => this.host.backend.store(record, resultRequest(this.request)))
+  async store(record: ResultMeta): Promise<void> {
+    const { gate } = this
+    gate.enter()
+    try {
+      if (record.taskId !== '') await this.host.backend.store(record, resultRequest(this.request))
+    } finally {
+      gate.leave()
+    }
   }
 }
 

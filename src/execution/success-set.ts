@@ -20,6 +20,7 @@ export class SuccessSet {
   add(id: string): void {
     this.addedAt.delete(id)
     this.addedAt.set(id, this.clock.monotonic())
+    if (this.addedAt.size <= this.maxSize) return
     for (const oldest of this.addedAt.keys()) {
       if (this.addedAt.size <= this.maxSize) break
       this.addedAt.delete(oldest)

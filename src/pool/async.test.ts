@@ -4,7 +4,7 @@ import { SoftTimeLimitExceeded, TimeLimitExceededError } from '../errors.js'
 import { sig, TestHost, testRequest } from '../execution/test-host.conformance.js'
 import { FakeClock } from '../testing/fake-clock.js'
 import { AsyncPool } from './async.js'
-import { poolConformance } from './pool.conformance.js'
+import { poolConformance, watched } from './pool.conformance.js'
 
 poolConformance(
   'AsyncPool',
@@ -28,7 +28,7 @@ describe('the soft time limit', () => {
           self.signal.addEventListener('abort', () => reject(self.signal.reason))
         }),
     )
-    const { outcome } = pool.run(testRequest('t'), { soft: 2, hard: 5 })
+    const { outcome } = watched(pool, testRequest('t'), { soft: 2, hard: 5 })
     await clock.advance(2000)
     expect(await outcome).toMatchObject({
       kind: 'failed',
@@ -55,7 +55,7 @@ describe('the soft time limit', () => {
       }
       return undefined
     })
-    const { outcome } = pool.run(testRequest('t'), { soft: 2, hard: undefined })
+    const { outcome } = watched(pool, testRequest('t'), { soft: 2, hard: undefined })
     await clock.advance(2000)
     goOn()
     expect(await outcome).toMatchObject({ kind: 'succeeded', resultRepr: 'True' })
@@ -71,7 +71,7 @@ describe('the soft time limit', () => {
           self.signal.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')))
         }),
     )
-    const { outcome } = pool.run(testRequest('t'), { soft: 1, hard: undefined })
+    const { outcome } = watched(pool, testRequest('t'), { soft: 1, hard: undefined })
     await clock.advance(1000)
     expect(await outcome).toMatchObject({ kind: 'failed', error: { type: 'SoftTimeLimitExceeded' } })
   })
@@ -86,7 +86,7 @@ describe('the hard time limit', () => {
     })
     const step = sig('next', [], { options: { task_id: 'n1' } })
     const request = testRequest('t', [], { body: { chain: [step], errbacks: [sig('eb')] } })
-    const { outcome } = pool.run(request, { soft: undefined, hard: 3 })
+    const { outcome } = watched(pool, request, { soft: undefined, hard: 3 })
     await clock.advance(3000)
     expect(await outcome).toEqual({ kind: 'timed-out', seconds: 3 })
     expect(host.events).toEqual(['body', 'store FAILURE', 'store FAILURE', 'send eb'])
@@ -116,7 +116,7 @@ describe('the hard time limit', () => {
       { handlers: { onSuccess: () => void host.events.push('hook') } },
     )
     const request = testRequest('t', [], { body: { callbacks: [sig('cb')] } })
-    const { outcome } = pool.run(request, { soft: undefined, hard: 3 })
+    const { outcome } = watched(pool, request, { soft: undefined, hard: 3 })
     await clock.advance(3000)
     await outcome
     goOn()
@@ -139,7 +139,7 @@ describe('the hard time limit', () => {
       return store(meta, request)
     }
     host.define('t', () => 5)
-    const { outcome } = pool.run(testRequest('t'), { soft: undefined, hard: 3 })
+    const { outcome } = watched(pool, testRequest('t'), { soft: undefined, hard: 3 })
     await clock.advance(3000)
     finishStore()
     expect(await outcome).toEqual({ kind: 'timed-out', seconds: 3 })
@@ -149,7 +149,7 @@ describe('the hard time limit', () => {
   it('WRK-049 a limit of 0 is none, and a run that ends in time leaves no timer behind', async () => {
     const { clock, host, pool } = setUp()
     host.define('t', () => 5)
-    const { outcome } = pool.run(testRequest('t'), { soft: 0, hard: 5 })
+    const { outcome } = watched(pool, testRequest('t'), { soft: 0, hard: 5 })
     expect(await outcome).toMatchObject({ kind: 'succeeded' })
     expect(clock.pending).toBe(0)
   })
@@ -163,8 +163,8 @@ describe('what runs', () => {
     host.define('fails', () => {
       throw new TypeError('no')
     })
-    const first = pool.run(testRequest('waits'), { soft: undefined, hard: undefined })
-    const second = pool.run(testRequest('fails'), { soft: undefined, hard: undefined })
+    const first = watched(pool, testRequest('waits'))
+    const second = watched(pool, testRequest('fails'))
     expect(pool.info()).toMatchObject({ running: 2 })
     await second.outcome
     await expect.poll(() => pool.info()['running']).toBe(1)
@@ -172,10 +172,10 @@ describe('what runs', () => {
     goOn()
     await first.outcome
     await expect.poll(() => pool.info()['running']).toBe(0)
-    const limited = pool.run(testRequest('waits'), { soft: undefined, hard: 1 })
+    const limited = watched(pool, testRequest('waits'), { soft: undefined, hard: 1 })
     await clock.advance(1000)
     expect(await limited.outcome).toMatchObject({ kind: 'timed-out' })
-    const killed = pool.run(testRequest('waits'), { soft: undefined, hard: undefined })
+    const killed = watched(pool, testRequest('waits'))
     await clock.advance(0)
     killed.terminate('SIGKILL')
     expect(await killed.outcome).toMatchObject({ kind: 'terminated' })

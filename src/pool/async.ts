@@ -1,10 +1,11 @@
 /**
  * Runs tasks on this event loop.
  *
- * Rule 1: `accepted` settles before the body starts; `outcome` never rejects.
+ * Rule 1: a run is accepted before its body starts, and those of one turn before the first of their bodies: a body that
+ * blocks the event loop must not hold up what follows from the others' starts.
  * Rule 2: JavaScript cannot stop a function. A run that hits its hard limit, or is terminated, is given up: its signal
  * aborts, its gate closes so that nothing it does later counts, and its slot is `leaked` until the body really ends.
- * Rule 3: at the hard limit the pool stores the failure (in Celery the parent process does), then `outcome` settles: a
+ * Rule 3: at the hard limit the pool stores the failure (in Celery the parent process does), then the run ends: a
  * message is not acknowledged before its end is known. At terminate it stores nothing; only the worker knows whether
  * the task was revoked or goes back to the broker.
  * Rule 4: the pool logs the two limits in Celery's words, so the worker need not.
@@ -20,7 +21,7 @@ import { RunGate } from '../execution/run-gate.js'
 import { SuccessSet } from '../execution/success-set.js'
 import { recordTimeOut } from '../execution/time-out.js'
 import type { Deadline } from '../service.js'
-import type { Execution, Pool, TimeLimits } from './pool.js'
+import type { Execution, Pool, RunWatcher, TimeLimits } from './pool.js'
 import { watchLimits } from './time-limit.js'
 
 /** What an `AsyncPool` is made of. */
@@ -36,19 +37,26 @@ export interface AsyncPoolOptions {
 /** The pool of `--pool async`: every task is a call on this event loop. */
 export class AsyncPool implements Pool {
   readonly name = 'async'
-  private readonly host: Host
-  private readonly pid: number
-  private readonly successes: SuccessSet
+  private readonly home: Home
   private readonly running = new Set<AsyncExecution>()
+  /** Those that start at the end of this turn. */
+  private starting: AsyncExecution[] = []
+  private idleWaiters: (() => void)[] = []
   private slots: number
   private leakedSlots = 0
   private isStopped = false
 
   constructor(host: Host, options: AsyncPoolOptions) {
-    this.host = host
-    this.pid = options.pid ?? process.pid
     this.slots = wholeSlots(options.size)
-    this.successes = options.successes ?? new SuccessSet(host.clock)
+    this.home = {
+      host,
+      pid: options.pid ?? process.pid,
+      successes: options.successes ?? new SuccessSet(host.clock),
+      onLeak: (change) => {
+        this.leakedSlots += change
+      },
+      onEnd: (ended) => this.forget(ended),
+    }
   }
 
   get size(): number {
@@ -65,18 +73,12 @@ export class AsyncPool implements Pool {
   }
 
   /** After `stop` the execution ends as `terminated` without having started, so that its message goes back. */
-  run(request: TaskRequest, limits: TimeLimits): Execution {
-    if (this.isStopped) return refused
-    const execution = new AsyncExecution({
-      host: this.host,
-      request,
-      limits,
-      pid: this.pid,
-      successes: this.successes,
-      onLeak: (body) => this.leak(body),
-      onEnd: (ended) => this.running.delete(ended),
-    })
+  run(request: TaskRequest, limits: TimeLimits, watcher: RunWatcher): Execution {
+    if (this.isStopped) return refuse(watcher)
+    const execution = new AsyncExecution(this.home, request, limits, watcher)
     this.running.add(execution)
+    this.starting.push(execution)
+    if (this.starting.length === 1) void endOfTurn.then(() => this.startAll())
     return execution
   }
 
@@ -88,74 +90,73 @@ export class AsyncPool implements Pool {
   /** Waits for what runs; at `deadline` gives up the rest. Bodies that ignore their signal then run on without effect. */
   async stop(deadline: Deadline): Promise<void> {
     this.isStopped = true
-    const all = Promise.all([...this.running].map((execution) => execution.outcome))
-    if (this.running.size > 0) await settledBy(all, deadline, this.host.clock)
+    if (this.running.size > 0) await settledBy(this.idle(), deadline, this.home.host.clock)
     for (const execution of this.running) execution.terminate('SIGTERM')
-    await Promise.all([...this.running].map((execution) => execution.outcome))
+    await this.idle()
   }
 
   info(): Readonly<Record<string, unknown>> {
     return {
       implementation: 'celeriac.pool:AsyncPool',
       'max-concurrency': this.slots,
-      processes: [this.pid],
+      processes: [this.home.pid],
       running: this.running.size,
       leaked: this.leakedSlots,
     }
   }
 
-  private leak(body: Promise<unknown>): void {
-    this.leakedSlots += 1
-    void body.then(() => {
-      this.leakedSlots -= 1
-    })
+  private startAll(): void {
+    const executions = this.starting
+    this.starting = []
+    for (const execution of executions) execution.accept()
+    for (const execution of executions) execution.begin()
+  }
+
+  private forget(ended: AsyncExecution): void {
+    this.running.delete(ended)
+    if (this.running.size > 0 || this.idleWaiters.length === 0) return
+    for (const wake of this.idleWaiters.splice(0)) wake()
+  }
+
+  private idle(): Promise<void> {
+    if (this.running.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.idleWaiters.push(resolve))
   }
 }
 
-interface AsyncExecutionParts {
+const endOfTurn = Promise.resolve()
+
+/** What the executions of one pool share. */
+interface Home {
   readonly host: Host
-  readonly request: TaskRequest
-  readonly limits: TimeLimits
   readonly pid: number
   readonly successes: SuccessSet
-  /** Called with the body that goes on after its run was given up. */
-  onLeak(body: Promise<unknown>): void
-  /** Called when the outcome is known. */
+  /** Told 1 when a body goes on after its run was given up, and -1 when it ends. */
+  onLeak(change: 1 | -1): void
+  /** The outcome is known. */
   onEnd(execution: AsyncExecution): void
 }
 
 class AsyncExecution implements Execution {
-  readonly accepted: Promise<{ readonly pid: number } | undefined>
-  readonly outcome: Promise<Outcome>
-  private readonly parts: AsyncExecutionParts
+  private readonly home: Home
+  private readonly request: TaskRequest
+  private readonly watcher: RunWatcher
   private readonly gate = new RunGate()
   /** Made when somebody asks for the signal, or when it aborts: most tasks never look. */
   private lazyController: AbortController | undefined
-  private readonly cancelLimits: () => void
-  private readonly settle: (outcome: Outcome) => void
-  private readonly body: Promise<void>
+  private readonly cancelLimits: (() => void) | undefined
   private state: 'queued' | 'running' | 'ended' = 'queued'
+  private isLeaked = false
 
-  constructor(parts: AsyncExecutionParts) {
-    this.parts = parts
-    let resolve: (outcome: Outcome) => void = () => {}
-    this.outcome = new Promise((done) => {
-      resolve = done
-    })
-    this.settle = (outcome) => {
-      parts.onEnd(this)
-      resolve(outcome)
-    }
-    this.cancelLimits = watchLimits(parts.host.clock, parts.limits, {
+  constructor(home: Home, request: TaskRequest, limits: TimeLimits, watcher: RunWatcher) {
+    this.home = home
+    this.request = request
+    this.watcher = watcher
+    if (!limits.soft && !limits.hard) return
+    this.cancelLimits = watchLimits(home.host.clock, limits, {
       onSoft: (seconds) => this.reachSoftLimit(seconds),
       onHard: (seconds) => void this.reachHardLimit(seconds),
     })
-    this.accepted = Promise.resolve().then(() => {
-      if (this.state !== 'queued') return undefined
-      this.state = 'running'
-      return { pid: parts.pid }
-    })
-    this.body = this.runBody()
   }
 
   private get controller(): AbortController {
@@ -163,54 +164,76 @@ class AsyncExecution implements Execution {
     return this.lazyController
   }
 
+  accept(): void {
+    if (this.state !== 'queued') return
+    this.state = 'running'
+    this.watcher.onAccepted(this.home.pid)
+  }
+
+  begin(): void {
+    if (this.state !== 'running') return
+    const { host, pid, successes } = this.home
+    const { gate } = this
+    const signal = (): AbortSignal => this.controller.signal
+    void execute(this.request, host, { signal, gate, pid, successes }).then((outcome) => this.end(outcome))
+  }
+
   terminate(signal: NodeJS.Signals): void {
     if (this.state === 'ended') return
     const wasRunning = this.state === 'running'
     this.giveUp(`it was terminated (${signal})`)
     this.controller.abort(this.terminatedError(signal))
-    if (wasRunning) this.parts.onLeak(this.body)
-    this.settle({ kind: 'terminated', signal })
+    if (wasRunning) this.leak()
+    // Not before this call has returned.
+    void endOfTurn.then(() => this.watcher.onEnded({ kind: 'terminated', signal }))
+    this.home.onEnd(this)
   }
 
-  private async runBody(): Promise<void> {
-    const accepted = await this.accepted
-    // One more turn, so that whoever waits for `accepted` acts before the body does.
-    await Promise.resolve()
-    if (accepted === undefined || this.state === 'ended') return
-    const { host, request, pid, successes } = this.parts
-    const { gate } = this
-    const signal = (): AbortSignal => this.controller.signal
-    const outcome = await execute(request, host, { signal, gate, pid, successes })
+  /** The body, and all around it, has ended. */
+  private end(outcome: Outcome): void {
+    if (this.isLeaked) this.home.onLeak(-1)
     if (this.gate.isClosed) return
     this.giveUp('it has ended')
-    this.settle(outcome)
+    this.home.onEnd(this)
+    this.watcher.onEnded(outcome)
+  }
+
+  private leak(): void {
+    this.isLeaked = true
+    this.home.onLeak(1)
   }
 
   private reachSoftLimit(seconds: number): void {
-    const { host, request } = this.parts
-    host.logger.warn(this.logFields(), `Soft time limit (${seconds}s) exceeded for ${nameOf(request)}`)
+    const { request } = this
+    this.home.host.logger.warn(
+      this.logFields(),
+      `Soft time limit (${seconds}s) exceeded for ${nameOf(request)}`,
+    )
     this.controller.abort(new SoftTimeLimitExceeded(seconds))
   }
 
   private async reachHardLimit(seconds: number): Promise<void> {
-    const { host, request, onLeak } = this.parts
+    const { request } = this
+    const { host } = this.home
     host.logger.error(this.logFields(), `Hard time limit (${seconds}s) exceeded for ${nameOf(request)}`)
+    const wasRunning = this.state === 'running'
     this.giveUp(`its hard time limit of ${seconds}s has passed`)
     this.controller.abort(this.timeLimitError(seconds))
-    onLeak(this.body)
+    if (wasRunning) this.leak()
     await recordTimeOut(request, host, seconds, this.gate)
-    this.settle({ kind: 'timed-out', seconds })
+    this.home.onEnd(this)
+    this.watcher.onEnded({ kind: 'timed-out', seconds })
   }
 
   private giveUp(reason: string): void {
     this.state = 'ended'
     this.gate.close(reason)
-    this.cancelLimits()
+    this.cancelLimits?.()
   }
 
   private timeLimitError(seconds: number): TimeLimitExceededError {
     const remote = remoteError('TimeLimitExceeded', 'billiard.exceptions', seconds)
-    const { request } = this.parts
+    const { request } = this
     return new TimeLimitExceededError(
       request.message.id,
       remote,
@@ -220,21 +243,20 @@ class AsyncExecution implements Execution {
 
   private terminatedError(signal: NodeJS.Signals): TaskRevokedError {
     const remote = remoteError('TaskRevokedError', 'celery.exceptions', 'terminated')
-    const { request } = this.parts
+    const { request } = this
     return new TaskRevokedError(request.message.id, remote, `${nameOf(request)} was terminated (${signal})`)
   }
 
   private logFields(): object {
-    const { id, task } = this.parts.request.message
+    const { id, task } = this.request.message
     return { task_id: id, task_name: task }
   }
 }
 
 /** What a stopped pool answers. */
-const refused: Execution = {
-  accepted: Promise.resolve(undefined),
-  outcome: Promise.resolve({ kind: 'terminated', signal: 'SIGTERM' }),
-  terminate() {},
+function refuse(watcher: RunWatcher): Execution {
+  void endOfTurn.then(() => watcher.onEnded({ kind: 'terminated', signal: 'SIGTERM' }))
+  return { terminate() {} }
 }
 
 function nameOf(request: TaskRequest): string {

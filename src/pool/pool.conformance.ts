@@ -2,13 +2,41 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Clock } from '../clock.js'
 import type { Host } from '../execution/host.js'
+import type { Outcome } from '../execution/outcome.js'
+import type { TaskRequest } from '../execution/request.js'
 import { sig, TestHost, testRequest } from '../execution/test-host.conformance.js'
-import type { Pool } from './pool.js'
+import type { Execution, Pool, TimeLimits } from './pool.js'
 
 /** Makes a pool of `size` slots on `host`. */
 export type MakePool = (host: Host, size: number) => Pool
 
 const noLimits = { soft: undefined, hard: undefined }
+
+/** One run, seen through promises: `accepted` is undefined for one that ended before it started. */
+export interface WatchedRun extends Execution {
+  readonly accepted: Promise<{ readonly pid: number } | undefined>
+  readonly outcome: Promise<Outcome>
+}
+
+/** Runs `request` in `pool`. */
+export function watched(pool: Pool, request: TaskRequest, limits: TimeLimits = noLimits): WatchedRun {
+  let accept: (value: { readonly pid: number } | undefined) => void = () => {}
+  let end: (outcome: Outcome) => void = () => {}
+  const accepted = new Promise<{ readonly pid: number } | undefined>((resolve) => {
+    accept = resolve
+  })
+  const outcome = new Promise<Outcome>((resolve) => {
+    end = resolve
+  })
+  const execution = pool.run(request, limits, {
+    onAccepted: (pid) => accept({ pid }),
+    onEnded: (ended) => {
+      accept(undefined)
+      end(ended)
+    },
+  })
+  return { accepted, outcome, terminate: (signal) => execution.terminate(signal) }
+}
 
 /** Runs the suite; `clock` makes the clock of each test's host. */
 export function poolConformance(name: string, make: MakePool, clock: () => Clock): void {
@@ -27,13 +55,19 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
     it('WRK-042 accepts before the body starts, with the pid that runs it', async () => {
       const host = new TestHost({ clock: clock() })
       host.define('t', () => 5)
-      const execution = (await open(host)).run(testRequest('t'), noLimits)
-      const accepted = execution.accepted.then((value) => {
-        host.events.push('accepted')
-        return value
+      const pool = await open(host)
+      let pid = 0
+      const outcome = await new Promise<Outcome>((resolve) => {
+        pool.run(testRequest('t'), noLimits, {
+          onAccepted: (runs) => {
+            pid = runs
+            host.events.push('accepted')
+          },
+          onEnded: resolve,
+        })
       })
-      expect(await execution.outcome).toMatchObject({ kind: 'succeeded', resultRepr: '5' })
-      expect((await accepted)?.pid).toBeGreaterThan(0)
+      expect(outcome).toMatchObject({ kind: 'succeeded', resultRepr: '5' })
+      expect(pid).toBeGreaterThan(0)
       expect(host.events.slice(0, 2)).toEqual(['accepted', 'body'])
     })
 
@@ -42,7 +76,7 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
       host.define('t', () => {
         throw new TypeError('x')
       })
-      const { outcome } = (await open(host)).run(testRequest('t'), noLimits)
+      const { outcome } = watched(await open(host), testRequest('t'))
       expect(await outcome).toMatchObject({ kind: 'failed', error: { type: 'TypeError' } })
     })
 
@@ -55,8 +89,8 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
       })
       host.define('waits', () => gate)
       host.define('frees', () => release())
-      const first = pool.run(testRequest('waits'), noLimits)
-      const second = pool.run(testRequest('frees'), noLimits)
+      const first = watched(pool, testRequest('waits'))
+      const second = watched(pool, testRequest('frees'))
       expect(await second.outcome).toMatchObject({ kind: 'succeeded' })
       expect(await first.outcome).toMatchObject({ kind: 'succeeded' })
     })
@@ -77,7 +111,7 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
         await self.updateState({ state: 'LATE' }).catch(() => host.events.push('refused'))
         return 5
       })
-      const execution = pool.run(testRequest('t', [], { body: { callbacks: [sig('cb')] } }), noLimits)
+      const execution = watched(pool, testRequest('t', [], { body: { callbacks: [sig('cb')] } }))
       await execution.accepted
       await expect.poll(() => host.events.includes('body')).toBe(true)
       execution.terminate('SIGTERM')
@@ -94,7 +128,7 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
     it('ended before it started: accepted is undefined and the body never runs', async () => {
       const host = new TestHost({ clock: clock() })
       host.define('t', () => 5)
-      const execution = (await open(host)).run(testRequest('t'), noLimits)
+      const execution = watched(await open(host), testRequest('t'))
       execution.terminate('SIGTERM')
       expect(await execution.accepted).toBeUndefined()
       expect(await execution.outcome).toEqual({ kind: 'terminated', signal: 'SIGTERM' })
@@ -112,13 +146,13 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
             release = resolve
           }),
       )
-      const execution = pool.run(testRequest('t'), noLimits)
+      const execution = watched(pool, testRequest('t'))
       await expect.poll(() => host.events.includes('body')).toBe(true)
       const stopped = pool.stop(Number.POSITIVE_INFINITY)
       release()
       await stopped
       expect(await execution.outcome).toMatchObject({ kind: 'succeeded' })
-      const refused = pool.run(testRequest('t'), noLimits)
+      const refused = watched(pool, testRequest('t'))
       expect(await refused.accepted).toBeUndefined()
       expect(await refused.outcome).toMatchObject({ kind: 'terminated' })
     })
@@ -127,7 +161,7 @@ export function poolConformance(name: string, make: MakePool, clock: () => Clock
       const host = new TestHost({ clock: clock() })
       const pool = await open(host)
       host.define('t', () => new Promise(() => {}))
-      const execution = pool.run(testRequest('t'), noLimits)
+      const execution = watched(pool, testRequest('t'))
       await expect.poll(() => host.events.includes('body')).toBe(true)
       await pool.stop(0)
       expect(await execution.outcome).toMatchObject({ kind: 'terminated' })

@@ -8,17 +8,22 @@ export interface Pool extends Service {
   readonly size: number
   /** Slots that a task which ignored its hard limit still holds; they no longer count in `size`'s use. */
   readonly leaked: number
-  /** The caller keeps within `size`; a run starts at once. */
-  run(request: TaskRequest, limits: TimeLimits): Execution
+  /** The caller keeps within `size`; a run starts at the end of this turn, and tells `watcher`. */
+  run(request: TaskRequest, limits: TimeLimits, watcher: RunWatcher): Execution
   resize(size: number): Promise<void>
 }
 
-/** One task in flight. Its promises never reject. */
+/** Who is told of one run. Calls and not promises: every task comes through here. Neither may throw. */
+export interface RunWatcher {
+  /** The task is about to start: the moment of an early ack. Not called when it ended before. */
+  onAccepted(pid: number): void
+  /** Called once. */
+  onEnded(outcome: Outcome): void
+}
+
+/** One task in flight. */
 export interface Execution {
-  /** Settles when the task is about to start: the moment of an early ack. Undefined when it ended before. */
-  readonly accepted: Promise<{ readonly pid: number } | undefined>
-  readonly outcome: Promise<Outcome>
-  /** Asks the run to stop: aborts its signal; `outcome` becomes `terminated` at once. */
+  /** Asks the run to stop: aborts its signal; it ends as `terminated` at once. */
   terminate(signal: NodeJS.Signals): void
 }
 

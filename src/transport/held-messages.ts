@@ -114,9 +114,7 @@ export class HeldMessages {
     this.#held.delete(claimed)
     return new Promise((resolve, reject) => {
       this.#pending.push({ claimed, how, untilMs, free, resolve, reject })
-      this.#flushing ??= this.#flush().finally(() => {
-        this.#flushing = undefined
-      })
+      this.#flushing ??= this.#flush()
     })
   }
 
@@ -131,6 +129,8 @@ export class HeldMessages {
         if (group.length > 0) await this.#settleGroup(group, how)
       }
     }
+    // In the turn of the last look: a settling that comes a moment later must start another.
+    this.#flushing = undefined
   }
 
   async #settleGroup(group: readonly Pending[], how: Pending['how']): Promise<void> {

@@ -27,6 +27,11 @@ export class Dispatcher {
   private running = 0
   private paused = false
 
+  private readonly freeSlot = (): void => {
+    this.running -= 1
+    this.pump()
+  }
+
   constructor(options: DispatcherOptions) {
     this.options = options
   }
@@ -76,10 +81,7 @@ export class Dispatcher {
       }
       this.running += 1
       try {
-        request.start(pool, () => {
-          this.running -= 1
-          this.pump()
-        })
+        request.start(pool, this.freeSlot)
       } catch (error) {
         this.running -= 1
         logger.error(

@@ -11,7 +11,7 @@ import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
 import { type Logger, wouldLog } from '../logger.js'
-import type { Execution, Pool, TimeLimits } from '../pool/pool.js'
+import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
 import type { Delivery } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
@@ -53,7 +53,7 @@ export interface Arrival {
 }
 
 /** One task message that this worker holds. */
-export class Request implements Candidate {
+export class Request implements Candidate, RunWatcher {
   readonly delivery: Delivery
   readonly taskRequest: TaskRequest
   readonly runnable: RunnableTask
@@ -71,8 +71,11 @@ export class Request implements Candidate {
   private isRevoked = false
   /** Its connection is gone: the broker delivers the message again, unless it was acknowledged before. */
   private isLost = false
-  /** What runs on its behalf besides the task itself: acknowledgements, stored cancellations. */
-  private closing: Promise<unknown> | undefined
+  /** Acts on its behalf that have not ended: acknowledgements, stored cancellations and the like. */
+  private acts = 0
+  /** Nothing more is begun for it: it leaves the ledger with the last of its acts. */
+  private isClosing = false
+  private freeSlot: (() => void) | undefined
 
   /** Throws `InvalidTaskError` when eta or expires cannot be read. */
   constructor(arrival: Arrival, desk: Desk) {
@@ -142,19 +145,12 @@ export class Request implements Candidate {
     return true
   }
 
-  /** Hands the task to the pool; `onEnd` is called once its slot is free. */
-  start(pool: Pool, onEnd: () => void): void {
+  /** Hands the task to the pool; `freeSlot` is called once its slot is free. */
+  start(pool: Pool, freeSlot: () => void): void {
     this.move('start')
     this.startedAt = this.desk.clock.now()
-    const execution = pool.run(this.taskRequest, this.limits)
-    this.execution = execution
-    void execution.accepted.then((accepted) => {
-      if (accepted !== undefined) this.accept(accepted.pid)
-    })
-    void execution.outcome.then((outcome) => {
-      onEnd()
-      this.close(this.finish(outcome))
-    })
+    this.freeSlot = freeSlot
+    this.execution = pool.run(this.taskRequest, this.limits, this)
   }
 
   /** Drops a request that must not run: stores REVOKED, acknowledges, tells (WRK-035, ACK-023, ACK-024). */
@@ -164,13 +160,15 @@ export class Request implements Candidate {
       { id: this.id, name: this.name },
       `Discarding revoked task: ${this.name}[${this.id}]`,
     )
-    this.close(this.announceRevoked(reason, false, undefined))
+    this.begin(this.announceRevoked(reason, false, undefined))
+    this.close()
   }
 
   /** Gives an unstarted request back to the broker, in front of what waits. */
   giveBack(): void {
     if (this.isActive || !this.move('return')) return
-    this.close(this.release())
+    this.release()
+    this.close()
   }
 
   /** Whether the broker can keep it until it is due. */
@@ -188,7 +186,8 @@ export class Request implements Candidate {
         `Task ${this.name}[${this.id}] waits with the broker: more than enough wait here.`,
       )
     }
-    this.close(this.leave(untilMs))
+    this.handBack('park', () => this.delivery.park?.(untilMs) ?? Promise.resolve())
+    this.close()
   }
 
   /** Revokes a running request: its run is stopped, REVOKED is stored (ACK-025). */
@@ -231,35 +230,43 @@ export class Request implements Candidate {
     if (!this.isActive || this.cancellation !== undefined) return
     this.cancellation = why
     this.execution?.terminate('SIGTERM')
-    if (this.told) this.closing = this.sendAgain()
-    else if (this.isLost) this.closing = this.desk.endings.cancelled(this.taskRequest, this.runnable)
-    else this.closing = this.release()
+    if (this.told) this.begin(this.sendAgain())
+    else if (this.isLost) this.begin(this.desk.endings.cancelled(this.taskRequest, this.runnable))
+    else this.release()
   }
 
-  private accept(pid: number): void {
+  /** `RunWatcher`: the pool is about to start it. */
+  onAccepted(pid: number): void {
     this.pid = pid
     this.desk.onAccepted(this)
     const { logger } = this.desk
     if (wouldLog(logger, 'debug'))
       logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
-    if (!this.runnable.options.acksLate) this.keep(this.settle('ack'))
+    if (!this.runnable.options.acksLate) this.settle('ack')
   }
 
-  private async finish(outcome: Outcome): Promise<void> {
+  /** `RunWatcher`: its run has ended. */
+  onEnded(outcome: Outcome): void {
+    this.freeSlot?.()
     // A pool that stopped before its time gave the run up: the task is not to blame.
     if (outcome.kind === 'terminated' && !this.isRevoked) this.cancel('shutdown')
     if (this.cancellation !== undefined) {
       this.move(this.told ? 'return' : 'finish')
-      await this.closing
+      this.close()
       return
     }
     this.move('finish')
-    if (outcome.kind !== 'succeeded') await this.recordEnding(outcome)
+    if (outcome.kind === 'succeeded') this.settleAfter(outcome)
+    // Rule 3 holds for what the run could not store itself, too.
+    else this.begin(this.recordEnding(outcome).then(() => this.settleAfter(outcome)))
+    this.close()
+  }
+
+  private settleAfter(outcome: Outcome): void {
     // An early-acked request is settled at its start; this settles one that ended before its pool said that it began.
     const how = this.runnable.options.acksLate ? settlementFor(outcome, this.runnable.options) : 'ack'
     if (outcome.kind === 'rejected' && outcome.requeue && how === 'ack') this.logLostReject()
-    this.keep(this.settle(how))
-    await this.closing
+    this.settle(how)
   }
 
   /** What the run could not say or store itself. */
@@ -322,57 +329,67 @@ export class Request implements Candidate {
     }
   }
 
-  private async settle(how: 'ack' | 'requeue' | 'drop'): Promise<void> {
-    if (this.told || this.isLost) return
+  /** Tells the broker, once; resolves when it has answered. */
+  private settle(how: 'ack' | 'requeue' | 'drop'): Promise<void> | undefined {
+    if (this.told || this.isLost) return undefined
     this.told = true
+    this.acts += 1
     const { delivery } = this
-    await this.attempt(
-      'ack',
-      how === 'ack' ? delivery.ack() : delivery.reject({ requeue: how === 'requeue' }),
+    const settling = how === 'ack' ? delivery.ack() : delivery.reject({ requeue: how === 'requeue' })
+    return settling.then(
+      () => this.acknowledged(),
+      (error: unknown) => this.unsettled('ack', error),
     )
-    this.desk.onAcknowledged()
   }
 
-  private async release(): Promise<void> {
-    if (this.told || this.isLost) return
-    this.told = true
+  private release(): void {
     const { delivery } = this
-    await this.attempt('give back', delivery.release?.() ?? delivery.reject({ requeue: true }))
+    this.handBack('give back', () => delivery.release?.() ?? delivery.reject({ requeue: true }))
   }
 
-  private async leave(untilMs: number): Promise<void> {
+  private handBack(what: string, act: () => Promise<void>): void {
     if (this.told || this.isLost) return
     this.told = true
-    await this.attempt('park', this.delivery.park?.(untilMs) ?? Promise.resolve())
+    this.acts += 1
+    act().then(
+      () => this.endAct(),
+      (error: unknown) => this.unsettled(what, error),
+    )
   }
 
-  private async attempt(what: string, settling: Promise<void>): Promise<void> {
-    try {
-      await settling
-    } catch (error) {
-      this.desk.logger.error(
-        { err: error, id: this.id, name: this.name },
-        `Couldn't ${what} ${this.name}[${this.id}]: the broker may deliver it again.`,
-      )
-    }
+  private acknowledged(): void {
+    this.desk.onAcknowledged()
+    this.endAct()
   }
 
-  private keep(work: Promise<unknown>): void {
-    const before = this.closing
-    this.closing = before === undefined ? work : before.then(() => work)
+  private unsettled(what: string, error: unknown): void {
+    this.desk.logger.error(
+      { err: error, id: this.id, name: this.name },
+      `Couldn't ${what} ${this.name}[${this.id}]: the broker may deliver it again.`,
+    )
+    if (what === 'ack') this.desk.onAcknowledged()
+    this.endAct()
+  }
+
+  /** Owns what takes longer than an answer of the broker. */
+  private begin(act: Promise<unknown>): void {
+    this.acts += 1
+    const owned = act.finally(() => this.endAct())
+    this.desk.errands.run(() => `The end of task ${this.name}[${this.id}]`, owned)
+  }
+
+  private endAct(): void {
+    this.acts -= 1
+    this.leaveLedger()
+  }
+
+  private close(): void {
+    this.isClosing = true
+    this.leaveLedger()
   }
 
   /** The request leaves the ledger when all that ends it has ended: only then may a session close. */
-  private close(ending: Promise<void>): void {
-    this.desk.errands.run(() => `The end of task ${this.name}[${this.id}]`, this.whenEnded(ending))
-  }
-
-  private async whenEnded(ending: Promise<void>): Promise<void> {
-    try {
-      await ending
-      if (this.closing !== undefined) await this.closing
-    } finally {
-      this.desk.onSettled(this)
-    }
+  private leaveLedger(): void {
+    if (this.isClosing && this.acts === 0) this.desk.onSettled(this)
   }
 }
