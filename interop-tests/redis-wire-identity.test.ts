@@ -41,12 +41,6 @@ const differences: readonly {
   },
   {
     side: 'celeriac',
-    what: /PSUBSCRIBE/,
-    key: /^\/0\.everyone\//,
-    why: 'who declares a fanout queue listens to it, also a publisher; a queue of Celery listens with its consumer',
-  },
-  {
-    side: 'celeriac',
     what: /./,
     key: /_celeriac\./,
     why: 'keys and channels of our own (who waits, what cannot be read), which no Python process looks at',

@@ -50,6 +50,10 @@ export interface QueueStore {
   remove(queue: string): Promise<void>
   /** Present when the broker can broadcast itself (Redis pub/sub); otherwise fanout copies to each bound queue. */
   broadcast?(exchange: string, routingKey: string, envelope: Envelope, signal?: AbortSignal): Promise<void>
+  /** With `broadcast`: a consumer of the queue begins. Resolves when it misses nothing that is broadcast from now on. */
+  startHearing?(queue: string): Promise<void>
+  /** A consumer of the queue has ended. */
+  stopHearing?(queue: string): Promise<void>
   /** Called with each message that is not an envelope, after its bytes are safe. Set by the connection. */
   onUnreadable: ((report: Unreadable) => void) | undefined
   /** Called once when the store is lost. Set by the connection. */

@@ -5,8 +5,8 @@
  *         server tells this connection once when one of them changes, whoever pushes; others are woken on a channel
  *         of their own (redis-scripts.ts, rule 5). Nothing is polled; a slow look remains as a net. Where the server has no tracking, `polling_interval` is the bound.
  * Rule 2: fanout. A queue bound to a fanout exchange is a subscription and a buffer in this process (kombu's
- *         `_fanout_queues`); what comes while nobody subscribes is lost, as in kombu. A buffer that nobody empties is
- *         bounded, the oldest goes first.
+ *         `_fanout_queues`), from the first consumer to the last; what comes while nobody consumes is lost, as in kombu.
+ *         A buffer that nobody empties is bounded, the oldest goes first.
  */
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
@@ -40,6 +40,9 @@ export interface ArrivalsHost {
 interface FanoutQueue {
   readonly patterns: Set<string>
   readonly waiting: RedisLocalMessage[]
+  /** How many consumers of this connection hear it now. */
+  hearers: number
+  wasHeard: boolean
 }
 
 /** Waits for messages on behalf of one store. */
@@ -92,34 +95,62 @@ export class RedisArrivals {
     for (const wake of [...this.#wakes]) wake()
   }
 
-  /** Subscribes a queue to a fanout pattern. Idempotent. */
-  async subscribe(queue: string, pattern: string): Promise<void> {
-    const known = this.#queues.get(queue) ?? { patterns: new Set<string>(), waiting: [] }
+  /** Makes a queue one of fanout messages, for whoever will hear it. Idempotent. */
+  async bind(queue: string, pattern: string): Promise<void> {
+    const known = this.#queues.get(queue) ?? { patterns: new Set(), waiting: [], hearers: 0, wasHeard: false }
     this.#queues.set(queue, known)
     if (known.patterns.has(pattern)) return
-    const client = await this.#open()
     known.patterns.add(pattern)
-    await client.psubscribe(globbed(pattern))
+    if (known.hearers > 0) await (await this.#open()).psubscribe(globbed(pattern))
+  }
+
+  /** A consumer of the queue begins: resolves when nothing that is published from now on is missed. */
+  async startHearing(queue: string): Promise<void> {
+    const known = this.#queues.get(queue)
+    if (known === undefined) return
+    known.hearers += 1
+    known.wasHeard = true
+    // Also when others hear it: their subscription may still be on its way, and the server answers in order.
+    await (await this.#open()).psubscribe(...[...known.patterns].map(globbed))
+  }
+
+  /** A consumer of the queue has ended. */
+  async stopHearing(queue: string): Promise<void> {
+    const known = this.#queues.get(queue)
+    if (known === undefined || known.hearers === 0) return
+    known.hearers -= 1
+    if (known.hearers === 0) await this.#unsubscribe(known)
   }
 
   /** Ends the subscriptions of a queue and forgets what waits in it. */
-  async unsubscribe(queue: string): Promise<void> {
+  async forget(queue: string): Promise<void> {
     const known = this.#queues.get(queue)
     this.#queues.delete(queue)
-    if (known === undefined || this.#opening === undefined) return
-    const others = new Set([...this.#queues.values()].flatMap(({ patterns }) => [...patterns]))
-    const unused = [...known.patterns].filter((pattern) => !others.has(pattern))
-    if (unused.length > 0) await (await this.#opening).punsubscribe(...unused.map(globbed))
+    if (known !== undefined && known.hearers > 0) await this.#unsubscribe(known)
   }
 
-  /** Whether the queue lives in this process. */
+  async #unsubscribe({ patterns }: FanoutQueue): Promise<void> {
+    if (this.#opening === undefined) return
+    const client = await this.#opening
+    const heard = [...this.#queues.values()].filter(({ hearers }) => hearers > 0)
+    const others = new Set(heard.flatMap((queue) => [...queue.patterns]))
+    const unused = [...patterns].filter((pattern) => !others.has(pattern))
+    if (unused.length > 0) await client.punsubscribe(...unused.map(globbed))
+  }
+
+  /** Whether the queue is one of fanout messages. */
   isFanout(queue: string): boolean {
     return this.#queues.has(queue)
   }
 
-  /** The queues that live in this process. */
-  get fanoutQueues(): readonly string[] {
-    return [...this.#queues.keys()]
+  /** Whether somebody here consumes from this fanout queue. */
+  isHeard(queue: string): boolean {
+    return (this.#queues.get(queue)?.hearers ?? 0) > 0
+  }
+
+  /** The queues that this process consumed from, and nobody else. */
+  get heardQueues(): readonly string[] {
+    return [...this.#queues].flatMap(([queue, { wasHeard }]) => (wasHeard ? [queue] : []))
   }
 
   /** What waits in a fanout queue, after all that was published before this call. */
@@ -211,8 +242,8 @@ export class RedisArrivals {
   }
 
   #arrived(pattern: string, bytes: Buffer): void {
-    for (const [queue, { patterns, waiting }] of this.#queues) {
-      if (![...patterns].some((each) => globbed(each) === pattern)) continue
+    for (const [queue, { patterns, waiting, hearers }] of this.#queues) {
+      if (hearers === 0 || ![...patterns].some((each) => globbed(each) === pattern)) continue
       const message = this.#host.read(queue, bytes)
       if (message === undefined) continue
       waiting.push(message)

@@ -37,3 +37,16 @@ export class RedisClaimed implements Claimed {
 export interface RedisLocalMessage extends Claimed {
   readonly isLocal: true
 }
+
+/** Whether a message exists in this process only. */
+export function isLocal(message: Claimed): message is RedisLocalMessage {
+  return 'isLocal' in message
+}
+
+/** Stands for a message that could not be read. */
+export const noMessage: Omit<Claimed, 'queue' | 'tag'> = {
+  exchange: '',
+  routingKey: '',
+  redelivered: false,
+  envelope: { body: new Uint8Array(0), contentType: '', contentEncoding: '', headers: {}, properties: {} },
+}

@@ -15,7 +15,7 @@ import type { Logger } from '../logger.js'
 import type { LeaseMoment } from './lease-term.js'
 import type { Claimed, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
 import { RedisArrivals } from './redis-arrivals.js'
-import { RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
+import { isLocal, noMessage, RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
 import type { RedisArgument, RedisClient, RedisCommand } from './redis-client.js'
 import { RedisLeases } from './redis-leases.js'
 import { MarkMaker } from './redis-mark.js'
@@ -170,6 +170,7 @@ export class RedisStore implements QueueStore {
 
   async claimNow(queue: string): Promise<Claimed | undefined> {
     if (this.#arrivals.isFanout(queue)) {
+      if (!this.#arrivals.isHeard(queue)) await this.#arrivals.startHearing(queue)
       await this.#arrivals.settledLength(queue)
       return this.#arrivals.take([queue], 1)[0]
     }
@@ -203,7 +204,7 @@ export class RedisStore implements QueueStore {
     this.#bound.set(queue, known.set(`${exchange}\0${member}`, exchange))
     if (type === 'fanout') {
       const topic = fanoutChannel(this.#options, exchange, routingKey.replaceAll('#', '*'))
-      await this.#arrivals.subscribe(queue, topic)
+      await this.#arrivals.bind(queue, topic)
     }
     await this.#client.run('SADD', bindingKey(this.#options, exchange), member)
   }
@@ -218,6 +219,14 @@ export class RedisStore implements QueueStore {
     return rows
   }
 
+  startHearing(queue: string): Promise<void> {
+    return this.#arrivals.startHearing(queue)
+  }
+
+  stopHearing(queue: string): Promise<void> {
+    return this.#arrivals.stopHearing(queue)
+  }
+
   async broadcast(
     exchange: string,
     routingKey: string,
@@ -230,7 +239,7 @@ export class RedisStore implements QueueStore {
   }
 
   async length(queue: string): Promise<number> {
-    if (this.#arrivals.isFanout(queue)) return this.#arrivals.settledLength(queue)
+    if (this.#arrivals.isHeard(queue)) return this.#arrivals.settledLength(queue)
     return sum(await this.#client.batch(stepKeys(this.#options, queue).map((key) => ['LLEN', key])))
   }
 
@@ -240,7 +249,7 @@ export class RedisStore implements QueueStore {
   }
 
   async remove(queue: string): Promise<void> {
-    await this.#arrivals.unsubscribe(queue)
+    await this.#arrivals.forget(queue)
     await this.#unbind(queue)
     await this.#empty(queue)
   }
@@ -254,7 +263,7 @@ export class RedisStore implements QueueStore {
       const ended = this.#endLeaseThread?.()
       if (this.#client.isOpen) {
         // As kombu at the end of a channel: nobody else serves these queues, and their bindings would stay for ever.
-        await Promise.all(this.#arrivals.fanoutQueues.map((queue) => this.#unbind(queue)))
+        await Promise.all(this.#arrivals.heardQueues.map((queue) => this.#unbind(queue)))
         await this.#leave([...this.#awaited])
       }
       await ended
@@ -470,18 +479,6 @@ export class RedisStore implements QueueStore {
     this.#client.close()
     this.onLost?.(cause)
   }
-}
-
-/** Stands for a message that could not be read. */
-const noMessage: Omit<Claimed, 'queue' | 'tag'> = {
-  exchange: '',
-  routingKey: '',
-  redelivered: false,
-  envelope: { body: new Uint8Array(0), contentType: '', contentEncoding: '', headers: {}, properties: {} },
-}
-
-function isLocal(message: Claimed): message is RedisLocalMessage {
-  return 'isLocal' in message
 }
 
 function reasonFor(bytes: Buffer): Error {

@@ -421,16 +421,49 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     const listener = await openRedis(server.url)
     listener.onMessage((channel) => heard.push(channel))
     await listener.psubscribe('*')
+    const collector = await consume(connection, ['workers', 'plain'])
     for (const routingKey of ['worker.online', 'task.sent', '']) {
       await connection.publish([{ envelope: message(routingKey), to: { exchange: 'ev', routingKey } }])
     }
-    const collector = await consume(connection, ['workers', 'plain'])
     await collector.count(2)
     expect(collector.texts.toSorted()).toEqual(['', 'worker.online'])
     await expect.poll(() => heard).toEqual(['/2.ev/worker.online', '/2.ev/task.sent', '/2.ev'])
     await connection.close()
     expect(await admin.run('KEYS', '*')).toEqual([])
     listener.close()
+  })
+
+  it('PUB-077 a publisher neither hears a fanout queue that it declares, nor takes its binding away', async () => {
+    const fanout = {
+      exchanges: [{ name: 'news', type: 'fanout' as const, durable: true }],
+      queues: [],
+      bindings: [{ from: 'news', to: { queue }, routingKey: '' }],
+    }
+    const publisher = await connect()
+    await publisher.declare(fanout)
+    const news = (text: string): Promise<void> =>
+      publisher.publish([{ envelope: message(text), to: { exchange: 'news', routingKey: '' } }])
+    await news('nobody hears this')
+    expect(await admin.run('PUBSUB', 'NUMPAT')).toBe(0)
+    expect(String(await admin.run('CLIENT', 'LIST'))).not.toContain('celeriac-pubsub')
+
+    const worker = await connect()
+    await worker.declare(fanout)
+    const collector = new Collector(ackAndForget)
+    const subscription = await worker.consume([queue], collector.options(0))
+    await news('heard')
+    await collector.count(1)
+    expect(collector.texts).toEqual(['heard'])
+    expect(await publisher.queueLength(queue)).toBe(0)
+    await publisher.close()
+    expect(await admin.run('SCARD', '_kombu.binding.news')).toBe(1)
+    await subscription.cancelQueue(queue)
+    expect(await admin.run('PUBSUB', 'NUMPAT')).toBe(0)
+    await subscription.addQueue(queue)
+    await worker.publish([{ envelope: message('again'), to: { exchange: 'news', routingKey: '' } }])
+    await collector.count(2)
+    await worker.close()
+    expect(await admin.run('KEYS', '*')).toEqual([])
   })
 
   it('PUB-078 puts global_keyprefix in front of every key and channel', async () => {

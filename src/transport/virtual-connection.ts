@@ -111,6 +111,8 @@ export class VirtualConnection implements Connection {
   async consume(queues: readonly string[], options: ConsumeOptions): Promise<Subscription> {
     this.#assertOpen('consume')
     this.#leases?.start()
+    await Promise.all(queues.map((queue) => this.#store.startHearing?.(queue)))
+    this.#assertOpen('consume')
     const subscription = new VirtualSubscription(queues, options, {
       store: this.#store,
       clock: this.#clock,

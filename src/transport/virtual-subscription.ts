@@ -62,12 +62,16 @@ export class VirtualSubscription implements Subscription {
   }
 
   async addQueue(queue: string): Promise<void> {
+    if (this.#queues.has(queue)) return
+    await this.#host.store.startHearing?.(queue)
     this.#queues.add(queue)
     this.#changed()
   }
 
   async cancelQueue(queue: string): Promise<void> {
-    if (this.#queues.delete(queue)) this.#changed()
+    if (!this.#queues.delete(queue)) return
+    this.#changed()
+    await this.#host.store.stopHearing?.(queue)
   }
 
   takeParked(dueBeforeMs: number): void {
@@ -78,9 +82,16 @@ export class VirtualSubscription implements Subscription {
   }
 
   async cancel(): Promise<void> {
+    const isFirst = !this.#cancelled
     this.#cancelled = true
     this.#changed()
     await this.#running
+    if (!isFirst) return
+    const { store, logger } = this.#host
+    const stopping = [...this.#queues].map((queue) => store.stopHearing?.(queue))
+    await Promise.all(stopping).catch((err) =>
+      logger.debug({ err }, 'a fanout queue could not be unsubscribed'),
+    )
   }
 
   /** Passes on a report about a message of one of this consumer's queues. */
