@@ -391,7 +391,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     requests: readonly SendRequest[],
     context: TaskContext | undefined,
   ): Promise<readonly AsyncResult<unknown>[]> {
-    await Promise.all(requests.map((request) => this.expected(request, context)))
+    const expected = requests.map((request) => this.expected(request, context))
+    if (expected.some((one) => one !== undefined)) await Promise.all(expected)
     const sent = await this.interceptors.publishMany(requests, (all) => this.publisher.send(all))
     return sent.map((one, at) => this.resultOf(requests[at] as SendRequest, one, context))
   }

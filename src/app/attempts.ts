@@ -77,7 +77,7 @@ export class Attempts {
         this.connections.giveUp(open)
         reject(this.failure(task, lateError(timeoutMs)))
       })
-      task.work(open, undefined).then(
+      started(task.work, open).then(
         (value) => {
           done()
           resolve(value)
@@ -141,6 +141,15 @@ export class Attempts {
         'It may or may not have arrived. Check that the broker is up and that brokerUrl is right, then send again.',
       { cause: error },
     )
+  }
+}
+
+/** Also what is thrown at once is a rejection: its deadline must be taken away. */
+function started<T>(work: BrokerWork<T>, open: OpenConnection): Promise<T> {
+  try {
+    return work(open, undefined)
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

@@ -407,10 +407,7 @@ describe('messages of a canvas beside those of Celery', () => {
     'CNV-028 CNV-031 CNV-033 CNV-034 CNV-077..085 CNV-087 CNV-088 CNV-109 sends %s as Celery does',
     compared,
   )
-  it.each(about(/^(map|starmap|chunks)/))(
-    'CNV-002 CNV-132..134 sends %s as Celery does',
-    compared,
-  )
+  it.each(about(/^(map|starmap|chunks)/))('CNV-002 CNV-132..134 sends %s as Celery does', compared)
   it.each(about(/^(stamp|protocol)/))('CNV-136..141 CNV-144 CNV-145 sends %s as Celery does', compared)
 
   it.each(names('canvas-unlock-'))(

@@ -156,16 +156,16 @@ export function delayedDestination(
   destination: Destination,
   options: Pick<SendOptions, 'countdown' | 'eta' | 'exchangeType' | 'routingKey'>,
   nowMs: number,
-  { delaysInBroker, queues }: Pick<Preparing, 'delaysInBroker' | 'queues'>,
+  app: Pick<Preparing, 'delaysInBroker' | 'queues'>,
 ): Destination {
-  if (!delaysInBroker) return destination
   const { countdown, eta } = options
+  if ((!countdown && !eta) || !app.delaysInBroker) return destination
   const seconds =
     countdown || !eta
       ? (countdown ?? 0)
       : ((eta instanceof Date ? eta.getTime() : isoToEpochMs(checkedIso(eta, 'eta'))) - nowMs) / 1000
   if (seconds <= 0) return destination
-  const queue = destination.queue === undefined ? undefined : queues.find(destination.queue)
+  const queue = destination.queue === undefined ? undefined : app.queues.find(destination.queue)
   if ((queue?.exchange.type ?? options.exchangeType ?? 'direct') === 'direct')
     return { ...destination, delayedBy: 'worker' }
   const address = delayedAddress(seconds, queue?.routingKey ?? destination.routingKey)
@@ -221,12 +221,19 @@ export function policyOf(policy: Readonly<Record<string, unknown>>): RetryPolicy
 
 /** What was given wins; undefined is not given, null takes a default away (surface PUB-008). */
 function merged(defaults: SendOptions, options: SendOptions): SendOptions {
+  // what is undefined is dropped later; it must only not hide a default
+  if (isEmpty(defaults)) return options
   const all: Record<string, unknown> = { ...defaults }
   for (const name in options) {
     const value: unknown = options[name as keyof SendOptions]
     if (value !== undefined) all[name] = value
   }
   return all
+}
+
+function isEmpty(record: object): boolean {
+  for (const _ in record) return false
+  return true
 }
 
 function checkArguments({ name, args, kwargs }: SendRequest): void {

@@ -8,15 +8,13 @@
  * Rule 4: messages of one call that share a retry policy reach the broker in one batch, in order.
  */
 
-import { withoutDeathHeaders } from '../../protocol/custom-headers.js'
 import type { Envelope } from '../../protocol/envelope.js'
 import { propertiesFromWire, propertiesToWire } from '../../protocol/message-properties.js'
-import { delayedDelivery, undelayedRoutingKey } from '../../protocol/native-delay.js'
 import type { Codec } from '../../protocol/serializers.js'
 import { bodyTriple } from '../../protocol/task-body.js'
 import { encodeTask, type TaskBody } from '../../protocol/task-message.js'
 import { encodeRetry } from '../../protocol/task-retry.js'
-import type { RetryPolicy, SendOptions } from '../canvas/send-options.js'
+import type { RetryPolicy } from '../canvas/send-options.js'
 import type { Clock } from '../clock.js'
 import { ConfigError } from '../errors.js'
 import type { Resend } from '../execution/host.js'
@@ -40,6 +38,7 @@ import {
   prepareTask,
 } from './outgoing-task.js'
 import { type Queues, type TaskQueue, topologyOf } from './queues.js'
+import { definedTimes, placeOf, places, retryFields } from './resending.js'
 import { Router } from './router.js'
 import type { SendRequest, Sent } from './send-request.js'
 import type { Settings } from './settings.js'
@@ -76,6 +75,11 @@ interface Ready {
   readonly delayedBy: Destination['delayedBy']
   readonly retry: boolean
   readonly policy: RetryPolicy
+}
+
+interface Prepared {
+  readonly ready: readonly Ready[]
+  readonly sent: readonly Sent[]
 }
 
 /** Publishes for one app. */
@@ -128,26 +132,11 @@ export class Publisher {
    * with the reason of an aborted `options.signal`.
    */
   async send(requests: readonly SendRequest[]): Promise<readonly Sent[]> {
-    const now = this.deps.clock.now()
-    const prepared: PreparedTask[] = []
-    for (const request of requests) {
-      prepared.push(prepareTask(request, request.options.taskId || this.deps.newId(), now, this.app))
-    }
-    const ready = prepared.map((task) => this.encoded(task))
-    if (this.deps.signals.beforeTaskPublish.hasReceivers) {
-      for (const [at, task] of prepared.entries()) {
-        // receivers may have changed args and kwargs in place
-        ready[at] = await this.announced(ready[at] as Ready, () => this.encode(task))
-      }
-    }
+    const { ready, sent } = this.deps.signals.beforeTaskPublish.hasReceivers
+      ? await this.preparedAndAnnounced(requests)
+      : this.prepared(requests)
     await this.publishAll(ready, boundsOf(requests))
-    return prepared.map(({ fields, destination, ignoreResult }) => ({
-      id: fields.id,
-      queue: destination.queue,
-      exchange: destination.exchange,
-      routingKey: destination.routingKey,
-      ignoreResult,
-    }))
+    return sent
   }
 
   /**
@@ -263,6 +252,27 @@ export class Publisher {
     await Promise.all([this.connections.close(), this.ownConnections.close()])
   }
 
+  /** Everything about these messages; what they were made of is let go of, since many may wait for their answers. */
+  private prepared(requests: readonly SendRequest[], eachTask?: (task: PreparedTask) => void): Prepared {
+    const now = this.deps.clock.now()
+    const tasks = requests.map((request) =>
+      prepareTask(request, request.options.taskId || this.deps.newId(), now, this.app),
+    )
+    if (eachTask !== undefined) tasks.forEach(eachTask)
+    return { ready: tasks.map((task) => this.encoded(task)), sent: tasks.map(sentOf) }
+  }
+
+  private async preparedAndAnnounced(requests: readonly SendRequest[]): Promise<Prepared> {
+    const tasks: PreparedTask[] = []
+    const { ready, sent } = this.prepared(requests, (task) => tasks.push(task))
+    const announced: Ready[] = []
+    for (const [at, task] of tasks.entries()) {
+      // receivers may have changed args and kwargs in place
+      announced.push(await this.announced(ready[at] as Ready, () => this.encode(task)))
+    }
+    return { ready: announced, sent }
+  }
+
   private warnIfExpired({ fields, expiredSeconds }: PreparedTask): void {
     if (expiredSeconds === undefined) return
     this.deps.logger.warn(
@@ -329,15 +339,61 @@ export class Publisher {
     return { ...ready, outgoing: { envelope: changed, to } }
   }
 
-  private async publishAll(messages: readonly Ready[], bounds: Bounds): Promise<void> {
+  private publishAll(messages: readonly Ready[], bounds: Bounds): Promise<void> {
     const runs = runsOf(messages)
-    if (runs.length === 1) return this.publishRun(messages, bounds)
-    // One bound for all of them: each run gets what the earlier ones left.
+    return runs.length === 1 ? this.publishRun(messages, bounds) : this.publishRuns(runs, bounds)
+  }
+
+  /** One bound for all of them: each run gets what the earlier ones left. */
+  private async publishRuns(runs: readonly (readonly Ready[])[], bounds: Bounds): Promise<void> {
     const { clock } = this.deps
     const endsAt = clock.monotonic() + (bounds.timeoutMs ?? defaultTimeoutMs)
     for (const run of runs) {
       await this.publishRun(run, { ...bounds, timeoutMs: Math.max(0, endsAt - clock.monotonic()) })
     }
+  }
+
+  private publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
+    const { retry, policy, task, id } = run[0] as Ready
+    const published = this.attempts.run(
+      () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
+      (open, signal) => {
+        const declaring = this.declaringAll(open, run)
+        if (declaring === undefined) return open.connection.publish(run.map(outgoingOf), withSignal(signal))
+        return declaring.then(() => open.connection.publish(run.map(outgoingOf), withSignal(signal)))
+      },
+      bounds,
+      retry ? policy : undefined,
+    )
+    return this.deps.signals.afterTaskPublish.hasReceivers
+      ? published.then(() => this.tellPublished(run))
+      : published
+  }
+
+  private async tellPublished(run: readonly Ready[]): Promise<void> {
+    for (const { task, outgoing, body } of run) {
+      const { exchange, routingKey } = outgoing.to
+      await this.deps.signals.afterTaskPublish.send(task, {
+        body: bodyTriple(body),
+        headers: { ...outgoing.envelope.headers },
+        exchange,
+        routingKey,
+      })
+    }
+  }
+
+  /** One after the other. Undefined when all were declared on this connection before. */
+  private declaringAll(open: OpenConnection, run: readonly Ready[]): Promise<void> | undefined {
+    let declaring: Promise<void> | undefined
+    let before: TaskQueue | undefined
+    for (const { declare, delayedBy } of run) {
+      if (declare !== undefined && declare !== before) {
+        declaring = inTurn(declaring, () => this.declaring(open, declare))
+      }
+      before = declare
+      if (delayedBy === 'broker') declaring = inTurn(declaring, () => this.declaringDelays(open, declare))
+    }
+    return declaring
   }
 
   /** Undefined when it was declared on this connection before. */
@@ -356,35 +412,6 @@ export class Publisher {
     const topology = (): Topology => delayTopologyOf(settings, queue === undefined ? [] : [queue])
     return open.declareOnce(`delays of ${queue?.name ?? ''}`, topology)
   }
-
-  private async publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
-    const { retry, policy, task, id } = run[0] as Ready
-    const messages = run.map(({ outgoing }) => outgoing)
-    await this.attempts.run(
-      () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
-      async (open, signal) => {
-        for (const { declare, delayedBy } of run) {
-          const declaring = declare && this.declaring(open, declare)
-          if (declaring !== undefined) await declaring
-          if (delayedBy === 'broker') await this.declaringDelays(open, declare)
-        }
-        await open.connection.publish(messages, withSignal(signal))
-      },
-      bounds,
-      retry ? policy : undefined,
-    )
-    const { afterTaskPublish } = this.deps.signals
-    if (!afterTaskPublish.hasReceivers) return
-    for (const { task, outgoing, body } of run) {
-      const { exchange, routingKey } = outgoing.to
-      await afterTaskPublish.send(task, {
-        body: bodyTriple(body),
-        headers: { ...outgoing.envelope.headers },
-        exchange,
-        routingKey,
-      })
-    }
-  }
 }
 
 /** Throws `ConfigError` where nobody can be told at once (surface CTL-018). */
@@ -393,6 +420,22 @@ export function assertFanout({ capabilities }: Connection, displayUrl: string): 
   throw new ConfigError(
     `The broker at ${displayUrl} has no fanout exchanges, so workers cannot be reached by remote control over it.`,
   )
+}
+
+function inTurn(
+  before: Promise<void> | undefined,
+  next: () => Promise<void> | undefined,
+): Promise<void> | undefined {
+  return before === undefined ? next() : before.then(next)
+}
+
+function outgoingOf({ outgoing }: Ready): Outgoing {
+  return outgoing
+}
+
+function sentOf({ fields, destination, ignoreResult }: PreparedTask): Sent {
+  const { queue, exchange, routingKey } = destination
+  return { id: fields.id, queue, exchange, routingKey, ignoreResult }
 }
 
 /** The shortest bound of all, and any signal that is given. */
@@ -411,6 +454,7 @@ function boundsOf(requests: readonly SendRequest[]): Bounds {
 
 /** Neighbours with the same retry policy travel together. */
 function runsOf(messages: readonly Ready[]): readonly (readonly Ready[])[] {
+  if (messages.length === 1) return [messages]
   const runs: Ready[][] = []
   let before: Ready | undefined
   for (const message of messages) {
@@ -428,42 +472,4 @@ function isSameRetry(one: Ready, other: Ready): boolean {
 
 function withSignal(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
   return signal === undefined ? {} : { signal }
-}
-
-function definedTimes({ countdown, eta }: Resend): Pick<SendOptions, 'countdown' | 'eta'> {
-  return { ...(countdown === undefined ? {} : { countdown }), ...(eta === undefined ? {} : { eta }) }
-}
-
-/** Back to where a message came from: through the default exchange its routing key is the queue (wire-format 1.4). */
-function placeOf({ exchange, routingKey }: Address): SendOptions {
-  if (exchange === delayedDelivery)
-    return { exchange, routingKey: undelayedRoutingKey(routingKey), exchangeType: 'topic' }
-  return exchange === '' ? { queue: routingKey } : { exchange, routingKey }
-}
-
-function places({ queue, exchange, exchangeType, routingKey, deliveryMode }: SendOptions): SendOptions {
-  const given = Object.entries({ queue, exchange, exchangeType, routingKey, deliveryMode })
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as SendOptions
-}
-
-/** What `retry()` was given besides times and arguments, as fields of the message. */
-function retryFields(
-  options: SendOptions,
-  expires: string | undefined,
-  headers: Readonly<Record<string, unknown>>,
-): Readonly<Record<string, unknown>> {
-  const { priority, timeLimit, softTimeLimit, shadow, replyTo, groupId, groupIndex, ignoreResult } = options
-  const fields = {
-    expires,
-    priority: priority ?? undefined,
-    timeLimit,
-    softTimeLimit,
-    shadow,
-    replyTo,
-    groupId,
-    groupIndex,
-    ignoreResult,
-    customHeaders: options.headers && { ...withoutDeathHeaders(headers), ...options.headers },
-  }
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

@@ -63,7 +63,8 @@ export class Router {
       if (Object.keys(route).length > 0) return { ...route, ...given }
       break
     }
-    return given.queue === undefined ? { ...given, queue: this.defaultQueue } : given
+    if (given.queue === undefined) given.queue = this.defaultQueue
+    return given
   }
 }
 
@@ -148,7 +149,7 @@ function isOurs(key: string): boolean {
  * A copy without what is undefined or null: neither counts as given (Celery's `lpmerge`). An empty queue name is none,
  * as in Celery; an empty exchange is the default one.
  */
-function present(options: SendOptions): SendOptions {
+function present(options: SendOptions): { -readonly [K in keyof SendOptions]: SendOptions[K] } {
   const given: Record<string, unknown> = {}
   for (const name in options) {
     const value: unknown = options[name as keyof SendOptions]

@@ -55,13 +55,13 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
    * Sends the task with these arguments; keyword arguments for Python go last, in `kw(...)`. Resolves when the broker
    * has the message. Throws `TypeError` for arguments that do not fit, `EncodeError`, `BrokerUnavailableError`.
    */
-  async delay(...args: CallArguments<A, K>): Promise<AsyncResult<Awaited<R>>> {
-    return this.start(positional(args))
+  delay(...args: CallArguments<A, K>): Promise<AsyncResult<Awaited<R>>> {
+    return this.start(() => positional(args))
   }
 
   /** `delay` with call options (surface 3.1). */
-  async applyAsync(...[call]: OptionalCall<A, K>): Promise<AsyncResult<Awaited<R>>> {
-    return this.start(splitCall(call))
+  applyAsync(...[call]: OptionalCall<A, K>): Promise<AsyncResult<Awaited<R>>> {
+    return this.start(() => splitCall(call))
   }
 
   /**
@@ -115,11 +115,16 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
     return this.app.asyncResult<Awaited<R>>(taskId)
   }
 
-  private async start(call: Omit<Call, 'name'>): Promise<AsyncResult<Awaited<R>>> {
-    const { args, kwargs, argsAsTuple } = call
-    const options = call.options === noOptions ? this.presets : { ...this.presets, ...call.options }
-    const result = await this.send({ name: this.name, args, kwargs, argsAsTuple, options })
-    return result as AsyncResult<Awaited<R>>
+  /** Not async itself: of a thousand calls under way, each promise in between would be kept until its answer. */
+  private start(read: () => Omit<Call, 'name'>): Promise<AsyncResult<Awaited<R>>> {
+    try {
+      const { args, kwargs, argsAsTuple, options: given } = read()
+      const options = given === noOptions ? this.presets : { ...this.presets, ...given }
+      const sent = this.send({ name: this.name, args, kwargs, argsAsTuple, options })
+      return sent as Promise<AsyncResult<Awaited<R>>>
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   private bare(): Signature {

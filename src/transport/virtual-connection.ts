@@ -91,21 +91,33 @@ export class VirtualConnection implements Connection {
     const copies: Stored[] = []
     for (const { envelope, to } of messages) {
       const { exchange, routingKey } = to
+      if (exchange === '') {
+        this.#copies(envelope, to, this.#router.routeByDefault(routingKey), copies)
+        continue
+      }
       if (this.#store.broadcast !== undefined && this.#router.typeOf(exchange) === 'fanout') {
         const sending = this.#store.broadcast(exchange, routingKey, envelope, options.signal)
         await untilAborted(sending, options.signal)
         continue
       }
-      const queues = await this.#router.route(to)
-      if (queues.length === 0) {
-        this.#logger.warn(
-          { exchange, routingKey },
-          'no queue is bound for a message; it is dropped, as in kombu',
-        )
-      }
-      for (const queue of queues) copies.push({ queue, exchange, routingKey, envelope })
+      this.#copies(envelope, to, await this.#router.route(to), copies)
     }
     if (copies.length > 0) await untilAborted(this.#store.push(copies, options.signal), options.signal)
+  }
+
+  #copies(
+    envelope: Stored['envelope'],
+    { exchange, routingKey }: Outgoing['to'],
+    queues: readonly string[],
+    copies: Stored[],
+  ): void {
+    if (queues.length === 0) {
+      this.#logger.warn(
+        { exchange, routingKey },
+        'no queue is bound for a message; it is dropped, as in kombu',
+      )
+    }
+    for (const queue of queues) copies.push({ queue, exchange, routingKey, envelope })
   }
 
   async consume(queues: readonly string[], options: ConsumeOptions): Promise<Subscription> {
@@ -221,8 +233,11 @@ export class VirtualConnection implements Connection {
 }
 
 /** A store that hangs (a dead network disk) does not hang those who gave a bound. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return signal === undefined ? work : orAborted(work, signal)
+}
+
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = (): void => {}
   const aborted = new Promise<never>((_resolve, reject) => {
     stop = () => reject(signal.reason)

@@ -56,12 +56,15 @@ export class VirtualRouter {
     this.#bound.set(key, to.queue)
   }
 
+  /** The queues that a message on the default exchange goes to: no table is asked. */
+  routeByDefault(routingKey: string): readonly string[] {
+    const queue = routingKey || this.#deadletterQueue
+    return queue === undefined ? [] : [queue]
+  }
+
   /** The queues that a message for this address goes to; empty when nothing is bound. */
   async route({ exchange, routingKey }: Address): Promise<readonly string[]> {
-    if (exchange === '') {
-      const queue = routingKey || this.#deadletterQueue
-      return queue === undefined ? [] : [queue]
-    }
+    if (exchange === '') return this.routeByDefault(routingKey)
     const bindings = await this.#store.bindings(exchange)
     const queues = matchingQueues(this.typeOf(exchange), bindings, routingKey)
     if (queues.length > 0 || this.#deadletterQueue === undefined) return queues
