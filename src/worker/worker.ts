@@ -467,8 +467,11 @@ export class Worker {
       logger: this.logger,
       apply,
     }
-    const active = this.ledger.active().length
-    return new Prefetch(options, active, isRestart && conf.workerEnablePrefetchCountReduction)
+    return new Prefetch(
+      options,
+      this.ledger.active().length,
+      isRestart && conf.workerEnablePrefetchCountReduction,
+    )
   }
 
   /** What waited is the broker's again; what runs goes on, or is cancelled where the setting says so (WRK-089 to 091). */
