@@ -386,10 +386,6 @@ export class Worker {
     return this.direct === undefined ? kept : [...kept, this.direct.name]
   }
 
-  private chosen(names: readonly string[]): readonly TaskQueue[] {
-    return names.map((name) => this.queue(name))
-  }
-
   private queue(name: string): TaskQueue {
     return name === this.direct?.name ? this.direct : this.app.queues.get(name)
   }
@@ -447,7 +443,10 @@ export class Worker {
         maxRetries: conf.brokerConnectionMaxRetries,
       },
       queues: this.chosenQueues(),
-      topology: (names) => workerTopology(this.app, this.chosen(names), this.logger),
+      topology: (names) => {
+        const queues = names.map((name) => this.queue(name))
+        return workerTopology(this.app, queues, this.logger)
+      },
       purge: this.options.purge ?? false,
       receive,
       companion: conf.workerEnableRemoteControl
@@ -467,11 +466,8 @@ export class Worker {
       logger: this.logger,
       apply,
     }
-    return new Prefetch(
-      options,
-      this.ledger.active().length,
-      isRestart && conf.workerEnablePrefetchCountReduction,
-    )
+    const isReduced = isRestart && conf.workerEnablePrefetchCountReduction
+    return new Prefetch(options, this.ledger.active().length, isReduced)
   }
 
   /** What waited is the broker's again; what runs goes on, or is cancelled where the setting says so (WRK-089 to 091). */
