@@ -7,16 +7,14 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { propertiesToWire } from '../../protocol/message-properties.js'
 import { tuple } from '../../protocol/values.js'
 import type { AnyResult } from '../backend/any-result.js'
-import type { ResultBackend } from '../backend/backend.js'
 import { chain, chord, group } from '../canvas/build.js'
 import type { AnySignature } from '../canvas/canvas-types.js'
 import type { Linkable } from '../canvas/send-options.js'
 import type { Signature } from '../canvas/signature.js'
 import type { StampingVisitor } from '../canvas/stamps.js'
-import { FakeClock } from '../testing/fake-clock.js'
-import { createMemoryTransport } from '../transport/memory-transport.js'
 import type { Outgoing } from '../transport/transport.js'
-import { App } from './app.js'
+import type { App } from './app.js'
+import { RecordingApp } from './recording-app.conformance.js'
 
 const folder = new URL('../../python-fixtures/data/', import.meta.url)
 
@@ -31,46 +29,6 @@ interface Sample {
   readonly messages: readonly Recorded[]
   readonly told: readonly unknown[]
   readonly result: unknown
-}
-
-/** Sends over the memory transport, keeping what goes out, and tells what its backend is told of chords. */
-class RecordingApp extends App {
-  readonly outgoing: Outgoing[]
-  readonly told: unknown[] = []
-  private readonly counting: ResultBackend | undefined
-
-  constructor(counts: boolean) {
-    const outgoing: Outgoing[] = []
-    super('fixtures', {
-      brokerUrl: 'memory://',
-      resultBackend: 'cache+memory://',
-      clock: new FakeClock(Date.UTC(2026, 10, 20, 10, 11, 12, 461)),
-      env: {},
-      openTransport: () => ({
-        connect: async (url, options) => {
-          const connection = await createMemoryTransport().connect(url, options)
-          connection.publish = async (messages) => void outgoing.push(...messages)
-          return connection
-        },
-      }),
-    })
-    this.outgoing = outgoing
-    if (!counts) return
-    const backend = Object.create(super.backend) as { -readonly [P in keyof ResultBackend]: ResultBackend[P] }
-    Object.defineProperty(backend, 'chords', {
-      value: {
-        begin: async (id: string, size: number) => void this.told.push(['size', id, size]),
-        partDone: async () => undefined,
-      },
-    })
-    backend.storeGroup = async (id, tuple) => void this.told.push(['saved', id, tuple])
-    backend.expect = async () => {}
-    this.counting = backend
-  }
-
-  override get backend(): ResultBackend {
-    return this.counting ?? super.backend
-  }
 }
 
 const visitor: StampingVisitor = {

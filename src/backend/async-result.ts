@@ -367,8 +367,9 @@ export async function restoreGroup(id: string, context: ResultContext): Promise<
 
 /** The tasks among a result's parents, oldest first; a group stands for its members. */
 function tasksOf(parent: AnyResult | undefined): readonly AnyResult[] {
-  if (parent === undefined) return []
-  return [...tasksOf(parent.parent), ...membersOf(parent)]
+  const generations: (readonly AnyResult[])[] = []
+  for (let node = parent; node !== undefined; node = node.parent) generations.push(membersOf(node))
+  return generations.reverse().flat()
 }
 
 function membersOf(result: AnyResult): readonly AnyResult[] {

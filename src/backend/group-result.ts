@@ -1,5 +1,6 @@
-import type { AnyResult } from './any-result.js'
+import type { AnyResult, WaitOptions } from './any-result.js'
 import type { ResultBackend } from './backend.js'
+import { groupProgress, type ProgressStream, showProgress } from './group-progress.js'
 import type { ResultContext } from './result-context.js'
 import { ResultSet } from './result-set.js'
 
@@ -30,6 +31,16 @@ export class GroupResult<T extends readonly unknown[] = readonly unknown[]> exte
   /** Deletes what `save` kept; the members' results stay. */
   async delete(backend: ResultBackend = this.context.backend): Promise<void> {
     await backend.forgetGroup(this.id)
+  }
+
+  /** How many of its tasks have ended, at once and again as each does; see `groupProgress`. */
+  progress(options: WaitOptions = {}): ReturnType<typeof groupProgress> {
+    return groupProgress(this, this.context, options)
+  }
+
+  /** Writes how far it is to `stream`, default stderr, until the last task has ended; see `showProgress`. */
+  showProgress(stream?: ProgressStream, options: WaitOptions = {}): Promise<void> {
+    return showProgress(this, this.context, stream, options)
   }
 
   /** By id, members and parent with another group; by id with a text. */

@@ -38,6 +38,8 @@ export function chainOf(app: SignatureApp, signatures: readonly Member[]): Membe
 
 function join(left: Member, right: Member, made: Set<Member>): Member {
   if (left instanceof Chain) return joinChain(left, right, made)
+  // Celery 5.6 gives a chord with nothing for a body, which nobody could wait for (surface CNV-030).
+  if (left instanceof Group && isEmptyGroup(right)) return left
   if (left instanceof Group) return mine(new Chord(left.app, left.memberList, right), made)
   if (left instanceof Chord && !(right instanceof Chain)) {
     const step = right instanceof Group ? right.unrolled() : right
@@ -57,6 +59,12 @@ function joinChain(left: Chain, right: Member, made: Set<Member>): Member {
     if (!(step instanceof Group)) return join(left, step, made)
     if (last === undefined) return step
     return last instanceof Chord ? withLonger(left, step, made) : appended(left, step, made)
+  }
+  if (last !== undefined && isEmptyGroup(last)) {
+    // Nothing would run there, and nothing would follow it (surface CNV-040).
+    const chain = own(left, made)
+    chain.tasks.pop()
+    return join(chain, right, made)
   }
   if (last instanceof Group) {
     const chain = own(left, made)
@@ -87,6 +95,11 @@ function appended(left: Chain, step: Member, made: Set<Member>): Chain {
   if (last !== undefined) left.tasks.push(own(last, made))
   left.tasks.push(step)
   return left
+}
+
+/** A group that is known to have no members. */
+function isEmptyGroup(signature: Member): boolean {
+  return signature instanceof Group && !signature.memberList.isOpen && signature.length === 0
 }
 
 /** The signature itself where it was made here, else a copy. */

@@ -19,6 +19,7 @@ import type { Outbox } from './outbox.js'
 import type { Linkable } from './send-options.js'
 import { type FreezeOptions, type SignatureParts, structureOf, type WireCall } from './signature.js'
 import type { SignatureApp } from './signature-app.js'
+import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
 import type { WireOptions } from './wire-options.js'
 
@@ -137,6 +138,11 @@ export class Chain<
       if (await endsSilently(result)) break
     }
     return last as AnyResult
+  }
+
+  override toString(): string {
+    const [first] = this.tasks
+    return first === undefined ? '<chain: empty>' : namedOnce(first.task, this.tasks.join(' | '))
   }
 
   protected override copy({ options }: SignatureParts): this {

@@ -21,6 +21,7 @@ import { Outbox } from './outbox.js'
 import type { Linkable } from './send-options.js'
 import { type FreezeOptions, Signature, type SignatureParts, type WireCall, writtenOf } from './signature.js'
 import type { SignatureApp } from './signature-app.js'
+import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
 import type { WireOptions } from './wire-options.js'
 
@@ -167,6 +168,18 @@ export class Chord<
       kwargs: this.forHeader(kwargs),
     })
     return this.body.applyEagerly({ args: [await values.get({ disableSyncSubtasks: false })] })
+  }
+
+  override toString(): string {
+    const { ownBody } = this
+    const header = this.headerMembers.isOpen ? '<generator>' : `[${this.tasks.join(', ')}]`
+    if (ownBody === undefined) return `<chord without body: ${header}>`
+    if (!('tasks' in ownBody) || ownBody.subtaskType !== 'chain') {
+      return `%${namedOnce(ownBody.task, ownBody.textWith([header]))}`
+    }
+    const [first, ...others] = ownBody.tasks as readonly Member[]
+    const text = `%(${[first?.textWith([header]), ...others].join(' | ')})`
+    return first === undefined ? text : namedOnce(first.task, text)
   }
 
   protected override copy({ args, kwargs, options }: SignatureParts): this {

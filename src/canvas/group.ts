@@ -22,6 +22,7 @@ import {
   type WireCall,
 } from './signature.js'
 import type { SignatureApp } from './signature-app.js'
+import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
 import type { WireOptions } from './wire-options.js'
 
@@ -191,6 +192,12 @@ export class Group<
       results.push(await copy.applyEagerly({ ...this.callFor(call), options }))
     }
     return this.resultOf(gid, results)
+  }
+
+  override toString(): string {
+    const [first] = this.members.isOpen ? [] : this.tasks
+    if (first === undefined) return this.members.isOpen ? 'group(<generator>)' : 'group(<empty>)'
+    return namedOnce(first.task, `group([${this.tasks.join(', ')}])`)
   }
 
   protected override copy({ args, kwargs, options }: SignatureParts): this {

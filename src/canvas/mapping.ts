@@ -6,6 +6,7 @@
  * Rule 3: chunks that are sent are a group of starmaps; as part of another canvas they are one task, `celery.chunks`,
  * which sends the group from a worker.
  */
+import { pyRepr } from '../../protocol/python-repr.js'
 import type { GroupResult } from '../backend/group-result.js'
 import { InvalidArgumentError } from '../errors.js'
 import type { Arguments } from './call-types.js'
@@ -31,6 +32,12 @@ export class Mapped<R = unknown> extends Signature<Arguments, R[]> {
   /** The task that is called for each item. */
   get mapped(): Member {
     return this.kwargs['task'] as Member
+  }
+
+  override toString(): string {
+    const items = pyRepr(this.kwargs.it)
+    const argument = this.task === 'celery.map' ? 'x' : '*x'
+    return `[${this.mapped.task}(${argument}) for x in ${items.length > 100 ? `${items.slice(0, 97)}...` : items}]`
   }
 
   protected override callOf(call: WireCall): Call {

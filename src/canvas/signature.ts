@@ -21,6 +21,7 @@ import { type Kw, splitArguments } from './kw.js'
 import type { Outbox } from './outbox.js'
 import type { Linkable, SendOptions } from './send-options.js'
 import type { Call, SignatureApp } from './signature-app.js'
+import { callText } from './signature-text.js'
 import {
   mergedStamps,
   type StampingVisitor,
@@ -328,6 +329,20 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
   /** True for a signature, or data, that says the same (surface CNV-017). */
   equals(other: Linkable): boolean {
     return isDeepStrictEqual(plain(this.toSignatureData()), plain(signatureDataOf(other)))
+  }
+
+  /** As Celery shows it: `t.add(2, y=3)` (surface CNV-018). */
+  toString(): string {
+    return this.textWith([])
+  }
+
+  /** The same with texts of more arguments before its own. */
+  textWith(before: readonly string[]): string {
+    return callText(this.task, before, this.args, this.kwargs)
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString()
   }
 
   protected copy(parts: SignatureParts): this {

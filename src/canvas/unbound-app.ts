@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.js'
 import { InvalidArgumentError } from '../errors.js'
 import { algebra } from './algebra.js'
 import type { SignatureApp } from './signature-app.js'
@@ -23,9 +24,7 @@ export function unboundApp(): SignatureApp {
     get backend() {
       return refuse()
     },
-    get clock() {
-      return refuse()
-    },
+    clock: systemClock(),
     send: refuse,
     dispatch: refuse,
     dispatchMany: refuse,
