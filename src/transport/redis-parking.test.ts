@@ -167,14 +167,32 @@ describe.skipIf(noRedis)(`RedisParking${skipNote(noRedis)}`, () => {
     expect(await admin.run('HLEN', 'unacked')).toBe(0)
   })
 
-  it('stays away for half of the time that is left when it is parked again too late', async () => {
-    const connection = await connect()
+  it('keeps its order when it is parked too late, and stays away from kombu for half of the time that is left', async () => {
+    const connection = await connect({ visibility_timeout: 600 })
     await connection.publish(toQueue(queue, ['a']))
     const [delivery] = await taken(connection, 1)
     const now = Date.now() / 1000
     await delivery?.park?.((now + 8) * 1000)
-    const [back = 0] = await scores(parkedKey())
-    expect(Math.abs(back - now - 4)).toBeLessThan(1)
+    const [kombu = 0] = await scores('unacked_index')
+    expect(Math.abs(kombu + 600 - now - 4)).toBeLessThan(1)
+    const [place = 0] = await scores(parkedKey())
+    expect(Math.abs(place - now + 2)).toBeLessThan(1)
+    expect(await connection.get(queue)).toBeUndefined()
+    const other = await (await connect()).get(queue)
+    expect(other && textOf(other)).toBe('a')
+  })
+
+  it('hands out by due time what is parked at the last moment, before what was parked long ago', async () => {
+    const connection = await connect()
+    await connection.publish(toQueue(queue, ['soon', ...Array.from({ length: 20 }, (_, at) => `m${at}`)]))
+    const [soon, ...others] = await taken(connection, 21)
+    await Promise.all(others.map((delivery) => delivery.park?.(Date.now() + 3_600_000)))
+    await pass(3597)
+    await soon?.park?.(Date.now() + 2000)
+    const collector = new Collector()
+    await (await connect()).consume([queue], collector.options(1))
+    await collector.count(1)
+    expect(collector.texts).toEqual(['soon'])
   })
 
   it('refuses to park what is no longer ours', async () => {

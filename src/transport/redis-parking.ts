@@ -1,14 +1,17 @@
 /**
  * Messages that wait for a later time with the broker instead of in a worker's memory (redis-scripts.ts, rule 6).
  *
- * Rule 1: a parked message comes back `leadMs` before it is due, so that whoever takes it has it in hand in time. Parked
- *         when less than twice that is left, it stays away for half of what is left: what comes too early for a full
- *         worker is seen a few times more, not over and over.
- * Rule 2: it is taken straight from its parking place by a connection that has room, soonest first, and not pushed into
+ * Rule 1: a parked message comes back `leadMs` before it is due, so that whoever takes it has it in hand in time.
+ * Rule 2: parked when less than that is left, it can be had at once, but not by the connection that gave it up: that one
+ *         takes nothing that is due as late for half of the time that is left, or until it says that it has room. So a
+ *         full worker sees such messages a few times more, not over and over, and those that are due first are always
+ *         had first. (A first version gave such a message a later score: it stood behind all that was due later.)
+ *         Kombu is kept off for half of the time that is left too, from twice `leadMs`.
+ * Rule 3: it is taken straight from its parking place by a connection that has room, soonest first, and not pushed into
  *         its queue: so many messages that are due together wait on the server, not in queues and workers.
- * Rule 3: nothing hangs on this. Kombu brings it back at its own next look, every 100 s, and so do our restorers when
+ * Rule 4: nothing hangs on this. Kombu brings it back at its own next look, every 100 s, and so do our restorers when
  *         nobody took it until it was due. What Python brought back is a stale tag here, and dropped.
- * Rule 4: delays are sent, not times: the server's clock alone decides, as for leases.
+ * Rule 5: delays are sent, not times: the server's clock alone decides, as for leases.
  */
 import type { Clock } from '../clock.js'
 import type { Claimed, Parked } from './queue-store.js'
@@ -26,6 +29,8 @@ import { parkScript, unparkScript } from './redis-scripts.js'
 export const leadMs = 10_000
 /** Between looks when nothing is known to be parked: another connection may have parked something. */
 const lookMs = 5000
+/** What is due so soon after what is taken comes along. */
+const togetherMs = 250
 /** Most messages in one call of a script: Lua's stack is bounded. */
 const largestBatch = 1000
 
@@ -54,6 +59,8 @@ export class RedisParking {
   /** When to look next, on the monotonic clock. */
   #nextLook = 0
   #dueBeforeMs = Number.POSITIVE_INFINITY
+  /** What is due at this time or later was given up here (rule 2) and is not taken until the monotonic `end`. */
+  #unwanted: { dueMs: number; end: number } | undefined
   #queues = ''
 
   constructor(host: RedisParkingHost) {
@@ -85,17 +92,20 @@ export class RedisParking {
   async take(queues: readonly string[], most: number, dueBeforeMs: number): Promise<readonly Unparked[]> {
     const { client, options, clock } = this.#host
     const names = queues.join('\0')
+    if (dueBeforeMs > this.#dueBeforeMs) this.#unwanted = undefined
     if (dueBeforeMs > this.#dueBeforeMs || names !== this.#queues) this.#nextLook = 0
     this.#dueBeforeMs = dueBeforeMs
     this.#queues = names
     if (this.#nextLook > clock.monotonic()) return []
-    // What is due later than this comes back later than this too, but for what was parked at the last moment.
-    const upper = Math.min(0, dueBeforeMs - leadMs - clock.now())
+    const began = clock.monotonic()
+    if (this.#unwanted !== undefined && this.#unwanted.end <= began) this.#unwanted = undefined
+    const wantedMs = Math.min(dueBeforeMs, this.#unwanted?.dueMs ?? Number.POSITIVE_INFINITY)
+    const upper = Math.min(0, wantedMs - 1 - leadMs - clock.now())
     const mark = this.#host.nextMark()
     const keys = [options.unackedKey, options.indexKey, ...queues.map((queue) => parkedKey(options, queue))]
-    const began = clock.monotonic()
-    this.#nextLook = began + lookMs
-    const args = [Math.min(most, largestBatch), upper / 1000, mark, parkedOwner]
+    this.#nextLook = Math.min(began + lookMs, this.#unwanted?.end ?? Number.POSITIVE_INFINITY)
+    const together = upper < 0 ? 0 : togetherMs / 1000
+    const args = [Math.min(most, largestBatch), upper / 1000, mark, parkedOwner, together]
     const [next, ...items] = (await client.script(unparkScript, keys, args)) as (number | Buffer)[]
     const taken: Unparked[] = []
     for (let at = 0; at < items.length; at += 3) {
@@ -118,9 +128,12 @@ export class RedisParking {
       const { tag, mark, queue, size } = claimed as RedisClaimed
       const key = parkedKey(options, queue)
       const known = keys.indexOf(key, 2)
-      const awayMs = awayFor(untilMs - now)
-      soonest = Math.min(soonest, awayMs)
-      args.push(tag, mark, known < 0 ? keys.push(key) : known + 1, awayMs / 1000, parkedMark(size))
+      const leftMs = untilMs - now
+      const awayMs = leftMs - leadMs
+      if (awayMs < 0) this.#giveUp(untilMs, leftMs / 2)
+      soonest = Math.min(soonest, awayMs < 0 ? leftMs / 2 : awayMs)
+      const place = known < 0 ? keys.push(key) : known + 1
+      args.push(tag, mark, place, awayMs / 1000, kombuAwayMs(leftMs) / 1000, parkedMark(size))
     }
     const numbers = (await client.script(parkScript, keys, args)) as number[]
     const before = this.#nextLook
@@ -129,12 +142,21 @@ export class RedisParking {
     return numbers.map((number) => parked[number - 1]?.claimed as Claimed)
   }
 
+  #giveUp(dueMs: number, forMs: number): void {
+    const end = this.#host.clock.monotonic() + forMs
+    const before = this.#unwanted
+    this.#unwanted =
+      before === undefined
+        ? { dueMs, end }
+        : { dueMs: Math.min(dueMs, before.dueMs), end: Math.max(end, before.end) }
+  }
+
   #lookBy(moment: number): void {
     this.#nextLook = Math.min(this.#nextLook, moment)
   }
 }
 
-/** How long a message stays away that is due in `leftMs` (rule 1). */
-function awayFor(leftMs: number): number {
+/** How long kombu leaves a message alone that is due in `leftMs` (rule 2). */
+function kombuAwayMs(leftMs: number): number {
   return Math.max(0, leftMs - leadMs, Math.min(leftMs, 2 * leadMs) / 2)
 }

@@ -14,10 +14,10 @@
  *         leaves, and when a claim left something behind. So one push does not wake a whole cluster. Entries of the dead
  *         run out or are passed over: PUBLISH says that nobody listens.
  * Rule 6: PARKED. A message that waits for a later time keeps its place in `unacked`, but its mark is nobody's: it is not
- *         renewed. Two clocks bring it back at the same time, shortly before its own: `_celeriac.parked.<queue>` (score =
- *         then), from which a connection with room takes it straight into its hands, soonest first; and its score in
- *         `unacked_index` (then, less the visibility timeout), by which kombu returns it to its queue. Whichever comes
- *         second finds the mark gone.
+ *         renewed. Two clocks bring it back shortly before its time: `_celeriac.parked.<queue>` (score = then), from which
+ *         a connection with room takes it straight into its hands, soonest first; and its score in `unacked_index`
+ *         (then, less the visibility timeout), by which kombu returns it to its queue. Whichever comes second finds
+ *         the mark gone.
  * Rule 7: what is no envelope goes with its bytes into a list of its own in the same step.
  */
 import { redisScript } from './redis-client.js'
@@ -29,8 +29,6 @@ export const ownerMarkLength = 24
 
 /** Seconds for which the list of what is parked is kept after the last of it was due. */
 const parkedGraceSeconds = 3600
-/** Parked messages that are due so close to each other are taken in one go. */
-const togetherSeconds = 0.25
 
 /** Connections that watch one queue. Several, because one may be dead or have a blocked event loop. */
 const watchers = 4
@@ -327,21 +325,21 @@ return lost
 
 /**
  * Leaves messages with the broker until a later time. KEYS unacked, unacked_index, parking places. ARGV visibility timeout
- * in seconds, then for each: tag, mark, number of its place in KEYS, seconds from now, parked mark. Returns the numbers
- * (from 1) of those that were lost.
+ * in seconds, then for each: tag, mark, number of its place in KEYS, seconds from now to its score there, seconds for
+ * which kombu shall leave it alone, parked mark. Returns the numbers (from 1) of those that were lost.
  */
 export const parkScript = redisScript(`
 ${sorting}
 ${begun}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local tags, ours, lost, values = sorted(2, 5)
+local tags, ours, lost, values = sorted(2, 6)
 local latest = {}
 for _, i in ipairs(ours) do
-  local at = 2 + (i - 1) * 5
+  local at = 2 + (i - 1) * 6
   local place, delay = KEYS[tonumber(ARGV[at + 2])], tonumber(ARGV[at + 3])
-  redis.call('HSET', KEYS[1], tags[i], string.sub(values[i], 1, -${markLength + 1}) .. ARGV[at + 4])
-  redis.call('ZADD', KEYS[2], string.format('%.6f', now + delay - tonumber(ARGV[1])), tags[i])
+  redis.call('HSET', KEYS[1], tags[i], string.sub(values[i], 1, -${markLength + 1}) .. ARGV[at + 5])
+  redis.call('ZADD', KEYS[2], string.format('%.6f', now + tonumber(ARGV[at + 4]) - tonumber(ARGV[1])), tags[i])
   redis.call('ZADD', place, string.format('%.6f', now + delay), tags[i])
   latest[place] = math.max(latest[place] or 0, delay)
 end
@@ -355,8 +353,9 @@ return lost
 
 /**
  * Takes parked messages whose time has come, soonest first. KEYS unacked, unacked_index, parking places. ARGV most, seconds
- * from now (0, or below when only the soonest are wanted), mark, parked owner. Returns [seconds until the next, or -1,
- * then for each message: number of its place (from 1), tag, bytes].
+ * from now (0, or below when only the soonest are wanted), mark, parked owner, seconds. Those that come within these
+ * are taken along, so that a trickle does not wake us for each. Returns [seconds until the next, or -1, then for each
+ * message: number of its place (from 1), tag, bytes].
  */
 export const unparkScript = redisScript(`
 ${scoring}
@@ -373,8 +372,7 @@ for at = 3, #KEYS do
   local place = KEYS[at]
   local soonest = first(place)
   while soonest and soonest <= upper and taken < most do
-    -- Those that come right after are taken along, so that a trickle does not wake us for each.
-    local until_ = string.format('%.6f', upper + ${togetherSeconds})
+    local until_ = string.format('%.6f', upper + tonumber(ARGV[5]))
     local tags = redis.call('ZRANGEBYSCORE', place, '-inf', until_, 'LIMIT', 0, most - taken)
     redis.call('ZREM', place, unpack(tags))
     local values = redis.call('HMGET', KEYS[1], unpack(tags))

@@ -142,9 +142,9 @@ export interface Delivery {
   release?(): Promise<void>
   /**
    * Leaves it with the broker until shortly before `untilMs` (epoch milliseconds), when it is handed out again to any
-   * worker of either language; the broker may mark it as redelivered then. Parked again when it is nearly due, it stays
-   * away for a good part of the time that is left, so that a worker that cannot use it yet does not see it over and
-   * over. Resolves when the broker alone owns it. Nothing of it stays in this process. Absent where the broker has no
+   * worker of either language; the broker may mark it as redelivered then. Parked when it is nearly due already, it does
+   * not come back to this connection for a good part of the time that is left, so that a worker that cannot use it yet
+   * does not see it over and over. Resolves when the broker alone owns it. Nothing of it stays in this process. Absent where the broker has no
    * such place: the worker then keeps what waits in memory.
    */
   park?(untilMs: number): Promise<void>

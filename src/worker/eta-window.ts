@@ -131,14 +131,14 @@ export class EtaWindow<Waiting extends Parkable> {
     return low
   }
 
-  /** Opens again when an eighth is free: a broker that is asked for each single one answers no faster. */
+  /** Opens again when a quarter is free: brokers give many at once, and what comes too much goes back. */
   #tellReach(): void {
     const { size } = this.#options
     const { length } = this.#order
     if (size === 0) return
     let reach = this.#dueBeforeMs
     if (length >= size) reach = Math.min(reach, this.#order[length - 1]?.until ?? reach)
-    else if (length <= size - Math.max(1, size >> 3)) reach = Number.POSITIVE_INFINITY
+    else if (length <= size - Math.max(1, size >> 2)) reach = Number.POSITIVE_INFINITY
     if (reach === this.#dueBeforeMs) return
     this.#dueBeforeMs = reach
     this.#options.takeParked(reach)
