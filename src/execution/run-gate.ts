@@ -40,29 +40,36 @@ export class RunGate {
 
   /** Does `act` unless the gate is closed; throws `RunAbandoned` then, also when it closed while `act` was under way. */
   async effect<T>(act: () => T | Promise<T>): Promise<T> {
-    this.enter()
+    return this.passing(async () => act())
+  }
+
+  /** `effect` for what gives a promise, at the cost of one more: storing a result comes through here. */
+  passing<T>(act: () => Promise<T>): Promise<T> {
     try {
-      return await act()
-    } finally {
-      this.leave()
+      this.check()
+    } catch (error) {
+      return Promise.reject(error)
     }
-  }
-
-  /** Begins an effect, as `effect` does: for a hot path, where each promise counts. */
-  enter(): void {
-    this.check()
     this.underWay += 1
+    return act().then(
+      (value) => {
+        this.leave()
+        this.check()
+        return value
+      },
+      (error: unknown) => {
+        this.leave()
+        throw error
+      },
+    )
   }
 
-  /** Ends an effect that `enter` began; throws `RunAbandoned` when the gate was closed meanwhile. */
-  leave(): void {
+  private leave(): void {
     this.underWay -= 1
-    if (this.underWay === 0 && this.waiting !== undefined) {
-      const waiting = this.waiting
-      this.waiting = undefined
-      for (const wake of waiting) wake()
-    }
-    this.check()
+    if (this.underWay > 0 || this.waiting === undefined) return
+    const { waiting } = this
+    this.waiting = undefined
+    for (const wake of waiting) wake()
   }
 
   /** Resolves when no effect is under way, or after `boundMs`. */

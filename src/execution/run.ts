@@ -107,14 +107,10 @@ export class Run {
   }
 
   /** Stores `record`, unless the message had no id to store it under; throws what the backend throws, or `RunAbandoned`. */
-  async store(record: ResultMeta): Promise<void> {
-    const { gate } = this
-    gate.enter()
-    try {
-      if (record.taskId !== '') await this.host.backend.store(record, resultRequest(this.request))
-    } finally {
-      gate.leave()
-    }
+  store(record: ResultMeta): Promise<void> {
+    const { gate, host, request } = this
+    if (record.taskId === '') return gate.effect(() => {})
+    return gate.passing(() => host.backend.store(record, resultRequest(request)))
   }
 }
 

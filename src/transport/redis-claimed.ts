@@ -1,4 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
+import type { ReceivedEnvelope } from '../../protocol/virtual-envelope.js'
 import type { LeaseMoment } from './lease-term.js'
 import type { Claimed } from './queue-store.js'
 
@@ -19,18 +20,26 @@ export class RedisClaimed implements Claimed {
   /** Until when it is ours without another renewal. */
   heldUntil: LeaseMoment
 
-  constructor(message: Claimed, mark: string, list: string, size: number, heldUntil: LeaseMoment) {
-    this.queue = message.queue
-    this.exchange = message.exchange
-    this.routingKey = message.routingKey
-    this.tag = message.tag
+  constructor(place: ClaimedPlace, message: ReceivedEnvelope, list: string, heldUntil: LeaseMoment) {
+    this.queue = place.queue
+    this.exchange = message.deliveryInfo.exchange
+    this.routingKey = message.deliveryInfo.routingKey
+    this.tag = place.tag
     this.envelope = message.envelope
     this.redelivered = message.redelivered
-    this.mark = mark
+    this.mark = place.mark
     this.list = list
-    this.size = size
+    this.size = place.bytes.length
     this.heldUntil = heldUntil
   }
+}
+
+/** What a claim says of a message: where it came from, how it is held, and its bytes. */
+export interface ClaimedPlace {
+  readonly queue: string
+  readonly tag: string
+  readonly mark: string
+  readonly bytes: Uint8Array
 }
 
 /** A fanout message: it exists in this process only. */
@@ -44,9 +53,9 @@ export function isLocal(message: Claimed): message is RedisLocalMessage {
 }
 
 /** Stands for a message that could not be read. */
-export const noMessage: Omit<Claimed, 'queue' | 'tag'> = {
-  exchange: '',
-  routingKey: '',
+export const noMessage: ReceivedEnvelope = {
+  deliveryInfo: { exchange: '', routingKey: '' },
+  deliveryTag: '',
   redelivered: false,
   envelope: { body: new Uint8Array(0), contentType: '', contentEncoding: '', headers: {}, properties: {} },
 }

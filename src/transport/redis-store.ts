@@ -9,7 +9,11 @@
 
 import type { Envelope } from '../../protocol/envelope.js'
 import { DecodeError } from '../../protocol/errors.js'
-import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
+import {
+  decodeVirtualEnvelope,
+  encodeVirtualEnvelope,
+  type ReceivedEnvelope,
+} from '../../protocol/virtual-envelope.js'
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import type { LeaseMoment } from './lease-term.js'
@@ -336,23 +340,19 @@ export class RedisStore implements QueueStore {
     // Before the messages are handed over: the first of them may block the event loop.
     if (found.length > 0 && !this.#isEnded) this.#endLeaseThread ??= this.#startLeaseThread()
     const claimed: Claimed[] = []
-    for (const { queue, tag, mark, bytes } of found) {
-      const held = (message: Omit<Claimed, 'queue' | 'tag'>): RedisClaimed => {
-        const list = stepKey(
-          this.#options,
-          queue,
-          stepOf(this.#options, message.envelope.properties.priority),
-        )
-        return new RedisClaimed({ ...message, queue, tag }, mark, list, bytes.length, heldUntil)
-      }
+    for (const place of found) {
       try {
-        const { envelope, deliveryInfo, redelivered } = decodeVirtualEnvelope(bytes)
-        claimed.push(held({ envelope, ...deliveryInfo, redelivered }))
+        claimed.push(this.#held(place, decodeVirtualEnvelope(place.bytes), heldUntil))
       } catch (error) {
-        await this.#setAside(held(noMessage), bytes, error as Error)
+        await this.#setAside(this.#held(place, noMessage, heldUntil), place.bytes, error as Error)
       }
     }
     return claimed
+  }
+
+  #held(place: Unparked, message: ReceivedEnvelope, heldUntil: LeaseMoment): RedisClaimed {
+    const step = stepOf(this.#options, message.envelope.properties.priority)
+    return new RedisClaimed(place, message, stepKey(this.#options, place.queue, step), heldUntil)
   }
 
   #startLeaseThread(): (() => Promise<void>) | undefined {
@@ -392,7 +392,8 @@ export class RedisStore implements QueueStore {
 
   async #forget(part: readonly RedisClaimed[]): Promise<readonly number[]> {
     const { unackedKey, indexKey } = this.#options
-    const args = part.flatMap(({ tag, mark }) => [tag, mark])
+    const args: string[] = []
+    for (const { tag, mark } of part) args.push(tag, mark)
     return (await this.#client.script(forgetScript, [unackedKey, indexKey], args)) as number[]
   }
 

@@ -250,9 +250,8 @@ export class Worker {
     await this.ledger.whenEmpty(this.clock.now() + cancelTimeoutMs)
     await this.stopPart(this.pool)
     // What is refused or told beside the tasks is part of the drain too.
-    const patience = this.clock.now() + errandsTimeoutMs
     await this.errands.settled(this.clock, errandsTimeoutMs)
-    await this.ledger.whenEmpty(patience)
+    await this.ledger.whenEmpty(this.clock.now() + cancelTimeoutMs)
     // Close: the broker takes back what was not settled, if anything.
     await this.session.stop(Number.POSITIVE_INFINITY)
     this.consumer?.forgetWaits()
