@@ -99,16 +99,21 @@ describe('EtaWindow', () => {
     expect(prefetch.value).toBe(4)
   })
 
-  it('wants nothing that is due after all it holds while it is full, and everything once a quarter is free', async () => {
+  it('wants nothing that is due after all it holds while it is nearly full, and everything once there is room', async () => {
     const { clock, hold, reach } = setUp(16)
-    for (let at = 16; at > 0; at -= 1) hold(`${at}`, at * 10_000)
-    expect(reach).toEqual([160_000])
-    hold('soon', 5_000)
-    expect(reach).toEqual([160_000, 150_000])
+    for (let at = 13; at > 0; at -= 1) hold(`${at}`, at * 10_000)
+    expect(reach).toEqual([])
+    hold('14', 140_000)
+    hold('15', 150_000)
+    hold('16', 160_000)
+    expect(reach).toEqual([140_000])
+    for (const name of ['a', 'b', 'c']) hold(name, 5_000)
+    // What was furthest away is parked, so it reaches less far.
+    expect(reach).toEqual([140_000, 130_000])
     await clock.advance(25_000)
     expect(reach).toHaveLength(2)
     await clock.advance(5_000)
-    expect(reach).toEqual([160_000, 150_000, Number.POSITIVE_INFINITY])
+    expect(reach).toEqual([140_000, 130_000, Number.POSITIVE_INFINITY])
   })
 
   it('forgets all without calling anybody', async () => {

@@ -5,7 +5,7 @@
  * Rule 1: when there is no room for one more, the one that is due last is parked, whether it is the new one or not.
  * Rule 2: what waits holds no place of the prefetch window (surface WRK-019), as in Celery: other tasks go on. But what
  *         finds no room and is due too soon to be parked holds its place, so that these few are bounded too.
- * Rule 3: a full window says how far it reaches, so that the broker keeps what is due later than all that is in it.
+ * Rule 3: a window that is nearly full says how far it reaches, so that the broker keeps what is due later than all that is in it.
  * Rule 4: a delivery that cannot be parked is held whatever the size, as in Celery: its number is bounded only by
  *         `worker_eta_task_limit`, at which the worker stops fetching.
  */
@@ -131,14 +131,17 @@ export class EtaWindow<Waiting extends Parkable> {
     return low
   }
 
-  /** Opens again when a quarter is free: brokers give many at once, and what comes too much goes back. */
+  /**
+   * Closes when seven eighths are taken and opens when three eighths are free: brokers give many at once, some are on
+   * their way when it closes, and what comes too much goes back.
+   */
   #tellReach(): void {
     const { size } = this.#options
     const { length } = this.#order
     if (size === 0) return
     let reach = this.#dueBeforeMs
-    if (length >= size) reach = Math.min(reach, this.#order[length - 1]?.until ?? reach)
-    else if (length <= size - Math.max(1, size >> 2)) reach = Number.POSITIVE_INFINITY
+    if (length >= size - (size >> 3)) reach = Math.min(reach, this.#order[length - 1]?.until ?? reach)
+    else if (length <= size - Math.max(1, (3 * size) >> 3)) reach = Number.POSITIVE_INFINITY
     if (reach === this.#dueBeforeMs) return
     this.#dueBeforeMs = reach
     this.#options.takeParked(reach)
