@@ -247,8 +247,10 @@ export const scenarios: readonly Scenario[] = [
         await Promise.all(batch)
       }
       let worker = await trial.worker({ concurrency: 20 })
+      // Also while they fall due, which takes five seconds.
+      const end = due + 4000
       for (let round = 0; round < rounds; round++) {
-        await trial.pause(trial.random.between(100, Math.max(200, (due - Date.now()) / (rounds - round))))
+        await trial.pause(trial.random.between(100, Math.max(200, (end - Date.now()) / (rounds - round))))
         const next = trial.worker({ concurrency: 20 })
         await (round % 2 === 0 ? worker.kill() : worker.terminate(10_000))
         worker = await next
