@@ -7,6 +7,7 @@
  *   --only NAME   one of memory, drain, publish, latency, soak, redis
  *   --part NAMES  of redis: drain, publish, latency, startup, memory, eta (default all), separated by commas
  *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
+ *   --no-persistence  a Redis server that keeps nothing on disk (default: append-only file, flushed every second)
  *   --who NAMES   of redis: only these (celeriac, floor, "bullmq 50", ...), separated by commas
  *   --node-only   without Celery
  *   --json        prints JSON in place of the table
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     part: { type: 'string' },
     'redis-tasks': { type: 'string', default: '20000' },
     who: { type: 'string' },
+    'no-persistence': { type: 'boolean', default: false },
     'node-only': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -89,7 +91,7 @@ async function redis(): Promise<void> {
   const only = values.who?.split(',')
   const count = Number(values['redis-tasks'])
   installPeers()
-  const measures = await RedisRounds.open(figures, python)
+  const measures = await RedisRounds.open(figures, python, !values['no-persistence'])
   try {
     const kinds = measures.kinds(hasGevent()).filter((kind) => only?.includes(kind) ?? true)
     const main = kinds.filter((kind) => ['celeriac', 'bullmq 50', 'celery prefork 2'].includes(kind))

@@ -33,8 +33,10 @@ export class RedisRounds {
     this.#python = python
   }
 
-  static async open(figures: Figures, python: string | undefined): Promise<RedisRounds> {
-    return new RedisRounds(figures, await RedisServer.start(), python)
+  /** `isDurable`: the server appends every write to a file and flushes it once a second, as its makers advise. */
+  static async open(figures: Figures, python: string | undefined, isDurable: boolean): Promise<RedisRounds> {
+    const server = await RedisServer.start({ appendonly: isDurable, extra: { appendfsync: 'everysec' } })
+    return new RedisRounds(figures, server, python)
   }
 
   close(): Promise<void> {

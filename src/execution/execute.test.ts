@@ -313,6 +313,10 @@ describe('a run that fails', () => {
     expect(await execute(testRequest('t'), host)).toMatchObject({ kind: 'succeeded' })
     host.around = () => Promise.reject(new Error('tracing broke'))
     expect(await execute(testRequest('t'), host)).toMatchObject({ kind: 'failed', isUnstored: true })
+    host.around = () => {
+      throw new Error('tracing broke')
+    }
+    expect(await execute(testRequest('t'), host)).toMatchObject({ kind: 'failed', isUnstored: true })
   })
 
   it('rejects a message whose task is not there', async () => {

@@ -26,19 +26,23 @@ import { Run, type RunOptions } from './run.js'
 import { RunAbandoned } from './run-gate.js'
 import { humanizeWhen } from './verdict-text.js'
 
-/** Runs one message through its task and everything around it; never rejects. */
+/** Runs one message through its task and everything around it; never throws or rejects. */
 export function execute(request: TaskRequest, host: Host, options: RunOptions = {}): Promise<Outcome> {
   let outcome: Outcome | undefined
   const ended = (traced: Traced): Outcome => {
     outcome = traced.outcome
     return outcome
   }
-  const wrapped = host.around(request, () => trace(request, host, options).then(ended))
-  return wrapped.catch((error: unknown) => {
+  const broken = (error: unknown): Outcome => {
     // An interceptor threw. If the task ran, what it did stands.
     host.logger.error({ err: error, task_id: request.message.id }, 'An interceptor around the task raised')
     return outcome ?? { kind: 'failed', error: remoteErrorFrom(error), expected: false, isUnstored: true }
-  })
+  }
+  try {
+    return host.around(request, () => trace(request, host, options).then(ended)).catch(broken)
+  } catch (error) {
+    return Promise.resolve(broken(error))
+  }
 }
 
 /** Everything that is known of a run that has ended; `apply()` needs more of it than a worker. */
