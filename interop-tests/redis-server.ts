@@ -36,6 +36,8 @@ export interface RedisServerOptions {
   readonly user?: { readonly name: string; readonly password: string }
   /** TLS only, with a certificate of a test CA for 127.0.0.1 and localhost; `client` demands a certificate too. */
   readonly tls?: boolean | 'client'
+  /** With `tls`: these instead of new ones, so that servers trust each other. */
+  readonly certificates?: TestCertificates
   /** Listens on a Unix socket in its folder as well. */
   readonly unixSocket?: boolean
   /** Lines of redis.conf: `{ maxmemory: '2mb', 'maxmemory-policy': 'noeviction' }`. */
@@ -85,7 +87,7 @@ export class RedisServer {
     this.url = `redis${tls ? 's' : ''}://${login}127.0.0.1:${port}/0`
     this.socketPath = unixSocket ? join(this.folder, 'redis.sock') : undefined
     this.socketUrl = this.socketPath && `redis+socket://${login}${this.socketPath}`
-    this.certificates = tls ? makeCertificates(this.folder) : undefined
+    this.certificates = tls ? (options.certificates ?? makeCertificates(this.folder)) : undefined
     writeFileSync(join(this.folder, 'redis.conf'), `${this.configuration().join('\n')}\n`)
   }
 
@@ -118,17 +120,18 @@ export class RedisServer {
     const { appendonly, requirepass, user, tls, extra = {}, program, lines = [] } = this.options
     const conf = ['bind 127.0.0.1', `dir "${this.folder}"`, 'daemonize no', 'loglevel notice']
     conf.push(tls ? 'port 0' : `port ${this.port}`)
+    if (this.certificates) {
+      const { ca, cert, key } = this.certificates
+      conf.push(`tls-port ${this.port}`, `tls-ca-cert-file "${ca}"`, `tls-cert-file "${cert}"`)
+      conf.push(`tls-key-file "${key}"`, `tls-auth-clients ${tls === 'client' ? 'yes' : 'no'}`)
+      conf.push('tls-replication yes')
+    }
     if (program === 'redis-sentinel') return [...conf, ...lines]
     conf.push('save ""', `appendonly ${appendonly ? 'yes' : 'no'}`, 'appendfsync always')
     conf.push('repl-diskless-sync-delay 0', 'repl-ping-replica-period 1')
     if (requirepass) conf.push(`requirepass "${requirepass}"`)
     if (user) conf.push('user default off', `user ${user.name} on >${user.password} ~* &* +@all`)
     if (this.socketPath) conf.push(`unixsocket "${this.socketPath}"`, 'unixsocketperm 700')
-    if (this.certificates) {
-      const { ca, cert, key } = this.certificates
-      conf.push(`tls-port ${this.port}`, `tls-ca-cert-file "${ca}"`, `tls-cert-file "${cert}"`)
-      conf.push(`tls-key-file "${key}"`, `tls-auth-clients ${tls === 'client' ? 'yes' : 'no'}`)
-    }
     for (const [name, value] of Object.entries(extra)) conf.push(`${name} ${value}`)
     return [...conf, ...lines]
   }
@@ -259,7 +262,7 @@ export class RedisSentinels {
       started.push(master)
       for (let i = 0; i < replicas; i++) {
         const lines = [...(server.lines ?? []), ...login, `replicaof 127.0.0.1 ${master.port}`]
-        started.push(await RedisServer.start({ ...server, lines }))
+        started.push(await RedisServer.start({ ...server, ...secured(master), lines }))
       }
       const lines = [
         `sentinel monitor celeriac 127.0.0.1 ${master.port} ${Math.floor(count / 2) + 1}`,
@@ -269,7 +272,7 @@ export class RedisSentinels {
       ]
       if (server.requirepass) lines.push(`sentinel auth-pass celeriac "${server.requirepass}"`)
       for (let i = 0; i < count; i++)
-        started.push(await RedisServer.start({ program: 'redis-sentinel', lines }))
+        started.push(await RedisServer.start({ program: 'redis-sentinel', ...secured(master), lines }))
       const set = new RedisSentinels(started.slice(0, replicas + 1), started.slice(replicas + 1))
       await set.settled(replicas)
       return set
@@ -353,6 +356,11 @@ export class RedisSentinels {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** TLS as that server has it, with its certificates. */
+function secured({ certificates }: RedisServer): RedisServerOptions {
+  return certificates === undefined ? {} : { tls: true, certificates }
 }
 
 /** A port of 127.0.0.1 that nobody listens on now. */

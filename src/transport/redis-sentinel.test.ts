@@ -46,6 +46,21 @@ describe.skipIf(noRedis)(`sentinel:// (${noRedis ?? 'redis-server is installed'}
     await expect(connect({ min_other_sentinels: 9 })).rejects.toThrow(/no sentinel/)
   })
 
+  it('PUB-081 speaks TLS with the sentinels and the master, and checks the certificates of both', async () => {
+    await using secure = await RedisSentinels.start({ server: { tls: true } })
+    const [server] = secure.servers
+    const ssl = { ssl_cert_reqs: 'required', ssl_ca_certs: server?.certificates?.ca }
+    const options = { master_name: secure.masterName }
+    const connection = await connect({ ...options, ssl }, secure.url)
+    await connection.publish(toQueue('q', ['a']))
+    const collector = new Collector(ackAndForget)
+    await connection.consume(['q'], collector.options(0))
+    await collector.count(1)
+    await connection.close()
+    await expect(connect({ ...options, ssl: true }, secure.url)).rejects.toThrow(/certificate/)
+    await expect(connect(options, secure.url)).rejects.toThrow(BrokerUnavailableError)
+  })
+
   it('PUB-081 keeps a list of sentinels together: the first names password and database for all', () => {
     expect(failoverUrls(url())).toEqual([url()])
     expect(failoverUrls('redis://a;redis://b')).toEqual(['redis://a', 'redis://b'])
