@@ -100,6 +100,36 @@ describe.skipIf(noRedis)(`openRedis (${noRedis ?? 'redis-server is installed'})`
     expect(await client.closed).toBeInstanceOf(BrokerUnavailableError)
   })
 
+  it('types a server that is still loading its data after a restart, and is let in when it has', async () => {
+    await using slow = await RedisServer.start({ appendonly: true, extra: { 'key-load-delay': 60 } })
+    const writer = await connect(slow.url)
+    const rows = Array.from({ length: 20_000 }, (_, at): readonly [string, string, number] => [
+      'LPUSH',
+      'l',
+      at,
+    ])
+    await writer.batch(rows)
+    await slow.stop()
+    const restarted = slow.restart()
+    const said: string[] = []
+    await expect
+      .poll(
+        async () => {
+          try {
+            return await (await connect(slow.url, { timeoutMs: 500 })).run('LLEN', 'l')
+          } catch (error) {
+            expect(error).toBeInstanceOf(BrokerUnavailableError)
+            said.push((error as Error).message)
+            return undefined
+          }
+        },
+        { timeout: 30_000, interval: 20 },
+      )
+      .toBe(20_000)
+    await restarted
+    expect(said.filter((each) => /is loading its data after a start/.test(each)).length).toBeGreaterThan(0)
+  })
+
   it('tells when the server is gone, fails what waits, and does not come back by itself', async () => {
     await using mortal = await RedisServer.start()
     const client = await connect(mortal.url)

@@ -7,8 +7,10 @@
  * Rule 3: the MARK. A value that we wrote ends in 40 characters of white space, which JSON readers pass over: 24 name
  *         the connection, 16 the claim. Whoever takes the message up again writes another value. So "still ours" is
  *         "still ends in our mark", for every settling and renewal: no message of somebody else is ever settled.
- * Rule 4: a second message with a tag that is held already (copies of one publish to several queues, wire-format L6) is
- *         held under a tag of our own making; nothing reads the tag inside the envelope after that.
+ * Rule 4: a message that came through an exchange is held under a tag of our own making, and so is a second one with a
+ *         tag that is held already: kombu gives the copies of one publish to several queues one tag (wire-format L6),
+ *         and a Python process that takes up another copy later writes its entry over that of the first. Nothing reads
+ *         the tag inside the envelope after that. What came through the default exchange has one copy only.
  * Rule 5: who waits. At most four connections watch a queue (`_celeriac.waiting.<queue>`); the others are idle
  *         (`_celeriac.idle.<queue>`) and are woken one by one, on a channel of their own: when a watcher became busy and
  *         leaves, and when a claim left something behind. So one push does not wake a whole cluster. Entries of the dead
@@ -109,7 +111,7 @@ local function take(raw, queue)
     out[#out + 1] = raw
     return
   end
-  if seen[tag] then tag = tag .. '.' .. suffix .. '.' .. taken end
+  if seen[tag] or ex ~= '""' then tag = tag .. '.' .. suffix .. '.' .. taken end
   seen[tag] = true
   taken = taken + 1
   tags[taken] = tag
