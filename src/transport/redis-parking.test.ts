@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { noRedis, RedisServer, skipNote } from '../../interop-tests/redis-server.js'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
+import { ConnectionLostError, DeliveryLostError } from '../errors.js'
 import { Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { openRedis, type RedisClient } from './redis-client.js'
 import { createRedisTransport } from './redis-transport.js'
@@ -193,6 +194,28 @@ describe.skipIf(noRedis)(`RedisParking${skipNote(noRedis)}`, () => {
     await (await connect()).consume([queue], collector.options(1))
     await collector.count(1)
     expect(collector.texts).toEqual(['soon'])
+  })
+
+  it('loses nothing when the connection is cut off while it parks', async () => {
+    const connection = await connect({ visibility_timeout: 1 })
+    const texts = Array.from({ length: 200 }, (_, at) => `m${at}`)
+    await connection.publish(toQueue(queue, texts))
+    const collector = await consume(connection)
+    await collector.count(200)
+    const later = Date.now() + 3_600_000
+    const first = collector.deliveries.slice(0, 100).map((delivery) => delivery.park?.(later))
+    await first[0]
+    const second = collector.deliveries.slice(100).map((delivery) => delivery.park?.(later))
+    const settled = Promise.allSettled([...first, ...second])
+    await admin.run('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    for (const result of await settled)
+      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(DeliveryLostError)
+    expect(await connection.closed).toBeInstanceOf(ConnectionLostError)
+    expect(await admin.run('HLEN', 'unacked')).toBe(200)
+    await pass(3600)
+    const next = await consume(await connect({ visibility_timeout: 1 }))
+    await next.count(200)
+    expect(next.texts.toSorted()).toEqual(texts.toSorted())
   })
 
   it('refuses to park what is no longer ours', async () => {
