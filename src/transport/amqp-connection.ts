@@ -35,7 +35,7 @@ export interface AmqpConnectionOptions {
   /** The first link; owned from now on. */
   readonly link: AmqpLink
   /** Opens another to the same server. */
-  openLink(): Promise<AmqpLink>
+  openLink(signal: AbortSignal): Promise<AmqpLink>
   readonly clock: Clock
   readonly logger: Logger
   /** Most milliseconds that `close` takes; default 4000. */
@@ -61,11 +61,16 @@ export class AmqpConnection implements Connection {
   readonly #subscriptions = new Set<AmqpSubscription>()
   readonly #publishers = new Set<AmqpPublisher>()
   #publisher: Promise<AmqpPublisher> | undefined
+  /** The same, once it is there. */
+  #ready: AmqpPublisher | undefined
   #getting: Promise<{ readonly channel: Channel; readonly acks: AmqpAcks }> | undefined
   #getAcks: AmqpAcks | undefined
   #mustSettle = false
   #settleClosed: (cause: Error | undefined) => void = () => {}
   #ending: Promise<void> | undefined
+  /** Aborted, with the reason, once nothing can be done any more. */
+  readonly #over = new AbortController()
+  readonly #publishes = new Set<Promise<void>>()
 
   constructor(options: AmqpConnectionOptions) {
     const { link, logger, clock } = options
@@ -91,17 +96,27 @@ export class AmqpConnection implements Connection {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<void> {
     this.#assertOpen('publish')
-    const { signal } = options
-    signal?.throwIfAborted()
-    for (const { to } of messages) {
-      // A channel does not survive a message for an exchange that is not there, nor do those beside it.
-      if (to.exchange !== '') await untilAborted(this.#topology.assertExchange(to.exchange), signal)
+    options.signal?.throwIfAborted()
+    const publishing = this.#publish(messages, options.signal)
+    this.#publishes.add(publishing)
+    try {
+      await publishing
+    } finally {
+      this.#publishes.delete(publishing)
     }
-    const publisher = await untilAborted(this.#publishing(), signal)
+  }
+
+  async #publish(messages: readonly Outgoing[], signal: AbortSignal | undefined): Promise<void> {
+    // A channel does not survive a message for an exchange that is not there, nor do those beside it.
+    const unseen = new Set(
+      messages.flatMap(({ to }) => (this.#topology.hasSeen(to.exchange) ? [] : to.exchange)),
+    )
+    for (const exchange of unseen) await this.#unlessOver(this.#topology.assertExchange(exchange), signal)
+    const publisher = this.#ready ?? (await this.#unlessOver(this.#publishing(), signal))
     let returned = await publisher.publish(messages, signal)
     if (returned.length === 0) return
     const queues = new Set(returned.flatMap(({ to }) => this.#topology.queuesOf(to.exchange, to.routingKey)))
-    if (await untilAborted(this.#topology.redeclare([...queues]), signal)) {
+    if (await this.#unlessOver(this.#topology.redeclare([...queues]), signal)) {
       returned = await publisher.publish(returned, signal)
     }
     const first = returned[0]
@@ -170,6 +185,7 @@ export class AmqpConnection implements Connection {
     this.#mustSettle = true
     const before = this.#publisher
     this.#publisher = undefined
+    this.#ready = undefined
     before?.then(
       async (publisher) => {
         await publisher.retire()
@@ -183,18 +199,24 @@ export class AmqpConnection implements Connection {
     if (this.#publisher === undefined) {
       const opening = this.#openPublisher()
       this.#publisher = opening
-      opening.catch(() => {
-        if (this.#publisher === opening) this.#publisher = undefined
-      })
+      opening.then(
+        (publisher) => {
+          if (this.#publisher === opening) this.#ready = publisher
+        },
+        () => {
+          if (this.#publisher === opening) this.#publisher = undefined
+        },
+      )
     }
     return this.#publisher
   }
 
   async #openPublisher(): Promise<AmqpPublisher> {
-    const link = this.#mustSettle ? await this.#options.openLink() : this.#main
-    if (this.#ending !== undefined) {
-      await link.close(1000)
-      throw this.#ended('publish')
+    const { signal } = this.#over
+    const link = this.#mustSettle ? await this.#options.openLink(signal) : this.#main
+    if (signal.aborted) {
+      link.lose(signal.reason)
+      throw signal.reason
     }
     this.#own(link)
     const publisher = new AmqpPublisher(link)
@@ -230,7 +252,8 @@ export class AmqpConnection implements Connection {
     }
     for (const subscription of this.#subscriptions) subscription.end()
     this.#getAcks?.end()
-    const error = cause ?? new Error('the connection was closed')
+    const error = cause ?? this.#ended('go on')
+    this.#over.abort(error)
     for (const link of this.#links) link.lose(error)
     for (const publisher of this.#publishers) publisher.end()
     this.#settleClosed(cause)
@@ -238,19 +261,21 @@ export class AmqpConnection implements Connection {
 
   /** Channels before connections: what they have sent comes first, and what they hold goes back. */
   async #endInOrder(): Promise<void> {
-    const getting = this.#getting?.then(
-      async ({ channel, acks }) => {
-        acks.flush()
-        acks.end()
-        await channel.close().catch(() => {})
-      },
-      () => {},
-    )
+    for (const subscription of this.#subscriptions) subscription.quiet()
+    this.#getAcks?.flush()
+    await this.#parking.idle()
     await Promise.all([
-      getting,
       ...[...this.#subscriptions].map((subscription) => subscription.close()),
-      ...[...this.#publishers].map((publisher) => publisher.retire()),
+      this.#getting?.then(({ channel, acks }) => closeGetting(channel, acks)).catch(() => {}),
+      Promise.allSettled(this.#publishes),
     ])
+    await Promise.all([...this.#publishers].map((publisher) => publisher.retire()))
+  }
+
+  /** Rejects with the signal's reason, or with the loss of this connection. */
+  async #unlessOver<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const { signal: over } = this.#over
+    return untilAborted(work, signal === undefined ? over : AbortSignal.any([signal, over]))
   }
 
   #assertOpen(what: string): void {
@@ -264,8 +289,13 @@ export class AmqpConnection implements Connection {
   }
 }
 
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
+async function closeGetting(channel: Channel, acks: AmqpAcks): Promise<void> {
+  acks.flush()
+  acks.end()
+  await channel.close()
+}
+
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = (): void => {}
   const aborted = new Promise<never>((_resolve, reject) => {
     stop = () => reject(signal.reason)

@@ -42,7 +42,6 @@ export class AmqpDelivery implements Delivery {
   }
 
   async park(untilMs: number): Promise<void> {
-    await this.#parking?.park(this, untilMs)
-    await this.ack()
+    await this.#parking?.park(this, untilMs, () => this.ack())
   }
 }

@@ -16,7 +16,8 @@ const notFound = 404
 const resourceLocked = 405
 const preconditionFailed = 406
 const notAllowed = 530
-const notImplemented = 540
+/** The code of what a server does not do, such as a common prefetch limit with quorum queues. */
+export const notImplemented = 540
 
 /** A difference between what is declared and what the broker has. */
 export interface Inequivalent {
@@ -96,7 +97,8 @@ export function typedAmqpError(error: unknown, what: string, shownUrl: string): 
 /** The error of an attempt to connect: `BrokerUnavailableError` with the server's words. */
 export function connectError(error: unknown, shownUrl: string): CeleriacError {
   if (error instanceof CeleriacError) return error
-  const code = replyCode(error)
+  // amqplib does not tell why the server closes instead of opening the virtual host
+  const code = /got <ConnectionClose/.test(wordsOf(error)) ? notAllowed : replyCode(error)
   const hint =
     code === accessRefused
       ? ' Check the user and the password of the URL.'

@@ -14,7 +14,7 @@ import { type Channel, type ChannelModel, type ConfirmChannel, connect, credenti
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, type ConnectivityError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { connectError, lostError, typedAmqpError } from './amqp-errors.js'
+import { connectError, lostError, notImplemented, replyCode, typedAmqpError } from './amqp-errors.js'
 import { FrameMender } from './amqp-frames.js'
 import type { AmqpTarget } from './amqp-url.js'
 
@@ -24,11 +24,12 @@ export interface OpenLinkOptions {
   readonly signal?: AbortSignal | undefined
   readonly clock: Clock
   readonly logger: Logger
-  /** Milliseconds within which the server must answer a request; default 15 s. */
+  /** Milliseconds within which the server must answer a request; default 30 s. */
   readonly answerMs?: number
 }
 
-const defaultAnswerMs = 15_000
+/** A quorum queue that looks for its leader after a restart takes seconds. */
+const defaultAnswerMs = 30_000
 
 interface Internals {
   readonly stream: Duplex
@@ -180,8 +181,10 @@ export class AmqpLink {
       return await Promise.race([asking, late])
     } catch (error) {
       asking.catch(() => {})
-      if (!this.#isOpen) throw this.lost(what)
-      throw typedAmqpError(error, what, this.shownUrl)
+      if (this.#isOpen) throw typedAmqpError(error, what, this.shownUrl)
+      // what the server does not do at all ends its whole connection
+      const isRefusal = replyCode(this.#cause) === notImplemented
+      throw isRefusal ? typedAmqpError(this.#cause, what, this.shownUrl) : this.lost(what)
     } finally {
       cancel()
     }

@@ -15,7 +15,7 @@
 import type { Envelope } from '../../protocol/envelope.js'
 import type { Clock } from '../clock.js'
 import { InvalidArgumentError, UnroutableError } from '../errors.js'
-import type { Outgoing, Topology } from './transport.js'
+import type { Delivery, Outgoing, Topology } from './transport.js'
 
 const prefix = 'celeriac.parked.'
 /** Powers of two in milliseconds: 64 ms, so that what is nearly due does not come back at once, to 12 days. */
@@ -29,20 +29,39 @@ export interface ParkingDeps {
   publish(messages: readonly Outgoing[]): Promise<void>
 }
 
+/** What is parked, and where it is to return. */
+type Parked = Pick<Delivery, 'envelope' | 'queue'>
+
 /** Parks the deliveries of one connection. */
 export class AmqpParking {
   readonly #deps: ParkingDeps
   readonly #declared = new Map<number, Promise<void>>()
+  readonly #underWay = new Set<Promise<void>>()
 
   constructor(deps: ParkingDeps) {
     this.#deps = deps
   }
 
-  /** Resolves when the broker has confirmed the copy that will come back until shortly before `untilMs`. */
-  async park(
-    { envelope, queue }: { readonly envelope: Envelope; readonly queue: string },
-    untilMs: number,
-  ): Promise<void> {
+  /**
+   * Resolves when the broker has confirmed the copy that will come back before `untilMs`, and `settle` has resolved for
+   * the original.
+   */
+  async park(parked: Parked, untilMs: number, settle: () => Promise<void>): Promise<void> {
+    const parking = this.#copy(parked, untilMs).then(settle)
+    this.#underWay.add(parking)
+    try {
+      await parking
+    } finally {
+      this.#underWay.delete(parking)
+    }
+  }
+
+  /** Resolves when nothing is between copy and acknowledgement: a close in between would leave both. Never rejects. */
+  async idle(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+  }
+
+  async #copy({ envelope, queue }: Parked, untilMs: number): Promise<void> {
     const left = untilMs - this.#deps.clock.now()
     if (!Number.isFinite(left)) throw new InvalidArgumentError(`a message cannot be parked until ${untilMs}`)
     const exponent = Math.floor(Math.log2(Math.max(1, left)))

@@ -38,7 +38,10 @@ export class AmqpSubscription implements Subscription {
   readonly #tags = new Map<string, string>()
   #batch: Delivery[] = []
   #count = 0
+  /** From the first queue on: then the end of the channel ends deliveries. */
+  #isConsuming = false
   #isCancelled = false
+  #isQuiet = false
   #isEnded = false
 
   private constructor(channel: Channel, options: ConsumeOptions, deps: SubscriptionDeps) {
@@ -73,7 +76,7 @@ export class AmqpSubscription implements Subscription {
   onChannelError(error: Error): void {
     if (this.#isEnded) return
     // before it consumes, the request that failed tells
-    if (this.#tags.size > 0) this.#deps.link.lose(error)
+    if (this.#isConsuming) this.#deps.link.lose(error)
   }
 
   async setPrefetch(count: number): Promise<void> {
@@ -94,6 +97,7 @@ export class AmqpSubscription implements Subscription {
       await this.#deps.link.answered(`consume from the queue '${queue}'`, () =>
         this.#channel.consume(queue, take, given),
       )
+      this.#isConsuming = true
     } catch (error) {
       this.#tags.delete(queue)
       // A queue may be away for a moment: just deleted, or its node is down. Trying again declares it.
@@ -118,6 +122,12 @@ export class AmqpSubscription implements Subscription {
     // The channel lives as long as its deliveries can be settled.
     this.#acks.onEmpty = () => void this.close()
     if (this.#acks.size === 0) await this.close()
+  }
+
+  /** Hands over nothing more, and sends the acknowledgements that are pending. */
+  quiet(): void {
+    this.#isQuiet = true
+    this.#acks.flush()
   }
 
   /** Sends the acknowledgements that are pending, and gives back the rest in its order. Never rejects. */
@@ -154,7 +164,7 @@ export class AmqpSubscription implements Subscription {
   }
 
   #hand(): void {
-    if (this.#batch.length === 0 || this.#isEnded) return
+    if (this.#batch.length === 0 || this.#isEnded || this.#isQuiet) return
     const batch = this.#batch
     this.#batch = []
     this.#options.onDeliveries(batch)

@@ -60,9 +60,13 @@ export class AmqpTopology {
     return bound.map(([queue]) => queue)
   }
 
+  /** True for an exchange that is known to be there. */
+  hasSeen(name: string): boolean {
+    return name === '' || this.#seen.has(name) || name.startsWith('amq.')
+  }
+
   /** Throws `BrokerRefusedError` for an exchange that does not exist; asks once for each. */
   async assertExchange(name: string): Promise<void> {
-    if (name === '' || name.startsWith('amq.') || this.#seen.has(name)) return
     await this.#run(`publish to the exchange '${name}'`, (channel) => channel.checkExchange(name))
     this.#seen.add(name)
   }

@@ -21,7 +21,12 @@ export function createAmqpTransport(): Transport {
         logger,
       }
       const link = await AmqpLink.open(target, { ...options, signal })
-      return new AmqpConnection({ link, openLink: () => AmqpLink.open(target, options), clock, logger })
+      return new AmqpConnection({
+        link,
+        openLink: (ending) => AmqpLink.open(target, { ...options, signal: ending }),
+        clock,
+        logger,
+      })
     },
   }
 }
