@@ -21,14 +21,14 @@ export const EMPTY_BODY: TaskBody = {
   chord: undefined,
 }
 
-/** The embed mapping in Celery's key order; empty lists are written as null, as Python does. */
+/** The embed mapping in Celery's key order; empty lists are null, as in Python, but for the chain of its last step. */
 export function embedOf(
-  body: Pick<TaskBody, 'callbacks' | 'errbacks' | 'chain' | 'chord'>,
+  body: Pick<TaskBody, 'callbacks' | 'errbacks' | 'chain' | 'chord' | 'endsChain'>,
 ): Readonly<Record<string, unknown>> {
   return {
     callbacks: body.callbacks.length > 0 ? body.callbacks : null,
     errbacks: body.errbacks.length > 0 ? body.errbacks : null,
-    chain: body.chain.length > 0 ? body.chain : null,
+    chain: body.chain.length > 0 || body.endsChain === true ? body.chain : null,
     chord: body.chord ?? null,
   }
 }

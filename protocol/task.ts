@@ -51,6 +51,8 @@ export interface TaskBody {
   readonly errbacks: readonly SignatureData[]
   /** Remaining steps of the chain, the next one LAST, as on the wire. */
   readonly chain: readonly SignatureData[]
+  /** True for the last step of a chain: Celery writes its empty list as `[]`, and null for a task outside any chain. */
+  readonly endsChain?: boolean
   readonly chord: SignatureData | undefined
   /** Set when the sender's args cannot be spread (null, a number): the run must fail with a TypeError of these words. */
   readonly argsError?: string

@@ -332,6 +332,10 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return (await signatureFromData(this, data).applyWire({ options })) as AsyncResult<unknown>
   }
 
+  async applyEagerly(data: SignatureData): Promise<unknown> {
+    return (await signatureFromData(this, data).apply()).get()
+  }
+
   dispatch(call: Call): Promise<AsyncResult<unknown>> {
     const task = this.tasks.get(call.name)
     return task === undefined ? this.publishByName(call) : task.send(call)

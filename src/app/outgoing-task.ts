@@ -267,6 +267,7 @@ function bodyOf(
     callbacks: options.link === undefined ? none : linkables(options.link).map(signatureDataOf),
     errbacks: options.linkError === undefined ? none : linkables(options.linkError).map(signatureDataOf),
     chain: options.chain === undefined ? none : options.chain.map(signatureDataOf),
+    ...(options.chain?.length === 0 ? { endsChain: true } : {}),
     chord: options.chord === undefined ? undefined : signatureDataOf(options.chord),
   }
 }

@@ -13,6 +13,7 @@ import type { Sender } from '../canvas/sender.js'
 import { freeze, groupMembers, headerMembers, prepareChain, type ResultTuple } from './freeze.js'
 import {
   type Call,
+  distinct,
   isRecord,
   listOption,
   merge,
@@ -29,6 +30,8 @@ export interface Applier {
   readonly newId?: (() => string) | undefined
   /** `interval`, `countdown` and `max_retries` of the `celery.chord_unlock` that is sent. */
   readonly unlock?: Readonly<Record<string, unknown>>
+  /** What is done for a run goes through this: its gate. */
+  readonly effect?: <T>(act: () => Promise<T>) => Promise<T>
 }
 
 /** What was sent: the id to wait for, and the result in `as_tuple` form. */
@@ -130,24 +133,34 @@ async function applyGroup(applier: Applier, shape: Shape, call: Call): Promise<A
  */
 async function applyChord(applier: Applier, shape: Shape, call: Call): Promise<Applied> {
   const newId = idMaker(applier)
-  const { task_id: _ownId, ...forBody } = shape.options
-  const body = merge(readShape(shape.kwargs['body']), { options: forBody })
+  const { task_id: ownId, ...forBody } = shape.options
+  const body = withLinksOf(merge(readShape(shape.kwargs['body']), { options: forBody }), shape)
   const rootId = text(body.options['root_id'])
   const { shape: frozen, result } = freeze(
     { ...shape, kwargs: { ...shape.kwargs, body: writeShape(body) } },
-    { rootId },
+    { id: text(ownId), rootId },
     newId,
   )
   const header = readShape(frozen.kwargs['header'])
   const gid = text(header.options['task_id']) ?? newId()
   const bodyShape = readShape(frozen.kwargs['body'])
   const chord = writeShape({ ...bodyShape, options: { group_id: gid, ...bodyShape.options } })
-  const members = headerMembers(frozen)
+  const members = headerMembers(frozen).map(
+    (member, groupIndex) => freeze(member, { groupId: gid, groupIndex, chord, rootId }, newId).shape,
+  )
   if (members.length === 0) {
     const { id } = await applySignature(applier, chord, { args: [[]] })
     return { id, tuple: result }
   }
-  const { chain: _chain, chord: _chord, group_id: _gid, group_index: _index, ...options } = forBody
+  const {
+    chain: _chain,
+    chord: _chord,
+    group_id: _gid,
+    group_index: _index,
+    link: _link,
+    link_error: _linkError,
+    ...options
+  } = forBody
   if (applier.chords === undefined) await sendUnlock(applier, gid, chord, frozen, options)
   else
     await applier.chords.begin(
@@ -155,7 +168,7 @@ async function applyChord(applier: Applier, shape: Shape, call: Call): Promise<A
       members.reduce((size, member) => size + chordSize(member), 0),
     )
   for (const member of members) {
-    await applySignature(applier, writeShape(withChord(member, chord)), {
+    await applySignature(applier, writeShape(member), {
       ...(shape.immutable ? {} : { args: call.args ?? [], kwargs: headerKwargs(shape, call) }),
       options,
     })
@@ -238,13 +251,14 @@ export function chunkGroup(shape: Shape): Shape {
   }
 }
 
-function withChord(member: Shape, chord: SignatureData): Shape {
-  if (member.subtaskType !== 'chain') return { ...member, options: { ...member.options, chord } }
-  const tasks = listOption(member.kwargs['tasks'])
-  const last = tasks.at(-1)
-  if (last === undefined) return member
-  const marked = writeShape(withChord(readShape(last), chord))
-  return { ...member, kwargs: { ...member.kwargs, tasks: [...tasks.slice(0, -1), marked] } }
+/** What is linked to a chord is linked to its body, beside what is there (surface CNV-089). */
+function withLinksOf(merged: Shape, chord: Shape): Shape {
+  const own = readShape(chord.kwargs['body']).options
+  const both = (name: string): Readonly<Record<string, unknown>> => {
+    const all = distinct([...listOption(own[name]), ...listOption(chord.options[name])])
+    return all.length === 0 ? {} : { [name]: all }
+  }
+  return { ...merged, options: { ...merged.options, ...both('link'), ...both('link_error') } }
 }
 
 function withLinks(shape: Shape, link: unknown): Shape {

@@ -6,7 +6,7 @@
  */
 import { isRemoteError, type RemoteError, remoteErrorRepr } from '../../protocol/remote-error.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
-import type { ResultMeta } from '../../protocol/result-meta.js'
+import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { type Applier, applySignature } from './apply-signature.js'
 import { callErrbacks } from './errbacks.js'
@@ -15,7 +15,7 @@ import type { Host } from './host.js'
 import { directRequestInfo } from './request-info.js'
 import { stepRecord } from './result-record.js'
 import { RunAbandoned } from './run-gate.js'
-import { isRecord, listOption, readShape, type Shape, writeShape } from './signature-shape.js'
+import { distinct, isRecord, listOption, readShape, type Shape, writeShape } from './signature-shape.js'
 
 /** Starts `body` with the results of all `parts`, in header order; a failed part fails it instead. */
 export async function completeChord(
@@ -71,21 +71,59 @@ export async function failChord(
     traceback: cause.traceback,
   }
   // A body that is a group has nobody who waits for it as a whole: its members get the error itself.
-  const error = shape.subtaskType === 'group' ? cause : chordError
+  const isGroup = shape.subtaskType === 'group'
+  const error = isGroup ? cause : chordError
   const inherited = listOption(shape.options['link_error'])
-  for (const waiting of awaited(shape)) await failOne(host, applier, waiting, inherited, error)
+  for (const waiting of awaited(shape)) {
+    try {
+      await tellErrbacks(host, applier, waiting, inherited, error)
+    } finally {
+      await endUnrun(host, applier, waiting, 'FAILURE', error)
+    }
+  }
+  const id = shape.options['task_id']
+  if (isGroup && typeof id === 'string') {
+    await effectOf(applier, () => host.backend.store(endingOf(host, shape, id, 'FAILURE', error)))
+  }
+  for (const step of listOption(shape.options['chain'])) await failUnrun(host, applier, step, error)
 }
 
-async function failOne(
+/** Every task of `data`, none of which will run now, ends as failed; its errbacks are not called (surface CNV-054). `stores` false: only its chord is told. */
+export async function failUnrun(
+  host: Host,
+  applier: Applier,
+  data: unknown,
+  error: RemoteError,
+  stores = true,
+): Promise<void> {
+  for (const shape of awaitedOf(data)) await endUnrun(host, applier, shape, 'FAILURE', error, stores)
+}
+
+/**
+ * Those tasks of `data` that a chord counts end as revoked: what comes after a revoked step stays as it is in Celery
+ * (surface CNV-056), but a chord would wait for them for ever.
+ */
+export async function revokeUnrunParts(
+  host: Host,
+  applier: Applier,
+  data: unknown,
+  error: RemoteError,
+): Promise<void> {
+  for (const shape of awaitedOf(data)) {
+    if (isRecord(shape.options['chord'])) await endUnrun(host, applier, shape, 'REVOKED', error)
+  }
+}
+
+async function tellErrbacks(
   host: Host,
   applier: Applier,
   shape: Shape,
   inherited: readonly unknown[],
   error: RemoteError,
 ): Promise<void> {
-  const id = shape.options['task_id']
-  if (typeof id !== 'string' || id === '') return
-  const errbacks = new Set([...listOption(shape.options['link_error']), ...inherited])
+  const id = idOf(shape)
+  const errbacks = distinct([...listOption(shape.options['link_error']), ...inherited]).filter(isRecord)
+  if (id === undefined || errbacks.length === 0) return
   const rootId = shape.options['root_id']
   const request = {
     ...directRequestInfo(
@@ -97,18 +135,82 @@ async function failOne(
     id,
     rootId: typeof rootId === 'string' ? rootId : id,
   }
+  await callErrbacks(host, applier, { request, errbacks, error })
+}
+
+/** Stores how a task ended that never ran, and counts it where it is a part of a chord. */
+async function endUnrun(
+  host: Host,
+  applier: Applier,
+  shape: Shape,
+  state: TaskState,
+  error: RemoteError,
+  stores = true,
+): Promise<void> {
+  const id = idOf(shape)
+  if (id === undefined) return
+  const record = endingOf(host, shape, id, state, error)
+  if (stores) await effectOf(applier, () => host.backend.store(record))
+  const { chord, group_id: groupId, group_index: index } = shape.options
+  if (!isRecord(chord) || typeof groupId !== 'string') return
+  await countPart(host, applier, chord, groupId, typeof index === 'number' ? index : Infinity, record)
+}
+
+function endingOf(host: Host, shape: Shape, id: string, state: TaskState, error: RemoteError): ResultMeta {
+  return stepRecord(writeShape(shape), id, {
+    state,
+    result: error,
+    traceback: error.traceback,
+    children: [],
+    nowMs: host.clock.now(),
+    extended: host.execution.resultExtended,
+  })
+}
+
+/** Through the gate of the run that does it, when it is done for one. */
+function effectOf<T>({ effect }: Applier, act: () => Promise<T>): Promise<T> {
+  return effect === undefined ? act() : effect(act)
+}
+
+/**
+ * Counts one part of a chord, where the backend counts; the last one sends the body, or fails it. Throws what the
+ * backend and sending throw.
+ */
+export async function countPart(
+  host: Host,
+  applier: Applier,
+  chord: SignatureData,
+  groupId: string,
+  index: number,
+  record: ResultMeta,
+): Promise<void> {
+  const { chords } = host.backend
+  if (chords === undefined) return
+  const parts = await effectOf(applier, () => chords.partDone(groupId, index, record))
+  if (parts === undefined) return
+  await completeChord(host, applier, chord, parts)
+  // A failed header's parts stay until they expire: people read them there (surface CNV-106).
+  if (chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
   try {
-    await callErrbacks(host, applier, { request, errbacks: [...errbacks].filter(isRecord), error })
-  } finally {
-    const record = stepRecord(writeShape(shape), id, {
-      state: 'FAILURE',
-      result: error,
-      traceback: error.traceback,
-      children: [],
-      nowMs: host.clock.now(),
-      extended: host.execution.resultExtended,
-    })
-    await host.backend.store(record)
+    await effectOf(applier, async () => chords.end?.(groupId))
+  } catch (error) {
+    if (error instanceof RunAbandoned) throw error
+    // The body was sent; failing this task now would send it again.
+    host.logger.warn({ err: error }, `The parts of chord ${groupId} could not be deleted; they expire later`)
+  }
+}
+
+function idOf(shape: Shape): string | undefined {
+  const id = shape.options['task_id']
+  return typeof id === 'string' && id !== '' ? id : undefined
+}
+
+/** A step that cannot be read has no id, and is passed over: the failure at hand is what must be told. */
+function awaitedOf(data: unknown): readonly Shape[] {
+  try {
+    return awaited(readShape(data))
+  } catch {
+    return []
   }
 }
 

@@ -9,7 +9,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { SignatureData } from '../../protocol/signature-data.js'
-import type { SendOptions } from '../canvas/send-options.js'
+import type { Linkable, SendOptions } from '../canvas/send-options.js'
 import type { Retry } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { DeliveryInfo, TaskRequest } from './request.js'
@@ -37,6 +37,21 @@ export interface TaskContext {
   updateState(change: StateChange): Promise<void>
   /** Makes `result` (its `asTuple()` form) a child of this run's result, unless the task's `trail` is off. */
   addTrail<R extends { asTuple(): unknown }>(result: R): R
+  /**
+   * Puts a canvas in the place of this run, under the same id: callbacks, chord and the rest of the chain wait for it
+   * instead (surface TSK-092, CNV-126 to CNV-131). Ends the run by throwing `Ignore`; with `apply()` it runs here, and its value is returned.
+   * Write `return self.replace(...)`. Throws `ImproperlyConfigured` (a `RemoteTaskError`) for an empty chain or one that is in a chord.
+   */
+  replace(signature: Linkable): Promise<unknown>
+  /**
+   * Adds a task to the chord that this one is a part of, and sends it; the body waits for it too (surface TSK-093).
+   * Throws `ValueError` (a `RemoteTaskError`) outside a chord, and `NotImplementedError` where the result store does not count.
+   */
+  addToChord(signature: Linkable): Promise<{ readonly id: string; asTuple(): unknown }>
+  /** The same without sending it: what is returned must be sent, or the body never starts. */
+  addToChord(signature: Linkable, options: { readonly lazy: true }): Promise<SignatureData>
+  /** A signature of this very task, as data (`self.signature` in Celery). */
+  signature(args?: readonly unknown[], kwargs?: Readonly<Record<string, unknown>>): SignatureData
   /** True when the state ABORTED was stored for this task (surface TST-021). */
   isAborted(): Promise<boolean>
   /** Does nothing but throw `SoftTimeLimitExceeded` once when its limit has passed: for loops without other calls. */

@@ -109,6 +109,26 @@ describe('callbacks and the rest of a chain', () => {
     expect(rest.map((step) => step.task)).toEqual(['end', 'b'])
   })
 
+  it('CNV-045 CNV-089 errbacks of a chain are linked once to each step, to a chord by its body, never to its header', async () => {
+    const host = new TestHost()
+    counting(host)
+    const eb = sig('eb')
+    const step = sig('celery.chord', [], {
+      type: 'chord',
+      kwargs: { kwargs: {}, header: [sig('part')], body: sig('sum', [], { options: { link_error: [eb] } }) },
+    })
+    await applySignature(
+      { send: (data, options) => host.send(data, options), chords: host.backend.chords },
+      chain([step, sig('last')], { link_error: [eb] }),
+      {},
+    )
+    expect(host.sent).toHaveLength(1)
+    expect(host.sent[0]?.options).not.toHaveProperty('link_error')
+    expect(host.sent[0]?.options['chord']).toMatchObject({ task: 'sum', options: { link_error: [eb] } })
+    const chord = host.sent[0]?.options['chord'] as { options: { chain: { options: object }[] } }
+    expect(chord.options.chain[0]?.options).toMatchObject({ link_error: [eb] })
+  })
+
   it('CNV-005 stored group ids and stamps stay, and CNV-006 null options are dropped', async () => {
     const host = new TestHost()
     const options = { group_id: 'mine', stamped_headers: ['s'], s: 1, queue: 'q' }
@@ -301,6 +321,57 @@ describe('errbacks', () => {
       ['body', 'FAILURE'],
       ['n', 'FAILURE'],
     ])
+  })
+
+  it('CNV-054 CNV-055 a chord that will not start counts as a failed part of the chord around it', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('outer', 1)
+    host.define('t', failing)
+    const outer = sig('end', [], { options: { task_id: 'end', link_error: [sig('eb')] } })
+    const inner = sig('sum', [], {
+      options: { task_id: 'sum', chord: outer, group_id: 'outer', group_index: 0 },
+    })
+    const later = sig('celery.chord', [], {
+      type: 'chord',
+      kwargs: { kwargs: {}, header: [], body: chain([sig('a', [], { options: { task_id: 'a' } }), inner]) },
+    })
+    await execute(testRequest('t', [], { body: { chain: [later] } }), host)
+    expect(host.stored.map((meta) => [meta.taskId, meta.state])).toEqual([
+      ['t-1', 'FAILURE'],
+      ['a', 'FAILURE'],
+      ['sum', 'FAILURE'],
+      ['end', 'FAILURE'],
+    ])
+    expect(host.stored.at(-1)?.result).toMatchObject({ type: 'ChordError' })
+    expect(host.sent.map((one) => one.signature['args'])).toEqual([['end']])
+  })
+
+  it('CNV-113 CNV-202 a body that is a part of another chord fails that one too, and each errback is called once', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('inner', 1)
+    await host.backend.chords?.begin('outer', 1)
+    host.define('t', failing)
+    const outer = sig('end', [], { options: { task_id: 'end', link_error: [sig('eb', ['outer'])] } })
+    const chord = sig('sum', [], {
+      options: {
+        task_id: 'sum',
+        chord: outer,
+        group_id: 'outer',
+        group_index: 0,
+        link_error: [sig('eb', ['inner']), sig('eb', ['inner'])],
+      },
+    })
+    await execute(
+      testRequest('t', [], { message: { groupId: 'inner', groupIndex: 0 }, body: { chord } }),
+      host,
+    )
+    expect(host.sent.map((one) => one.signature['args'])).toEqual([
+      ['sum', 'inner'],
+      ['end', 'outer'],
+    ])
+    expect(host.stored.map((meta) => meta.taskId)).toEqual(['t-1', 'sum', 'end'])
   })
 
   it('CNV-054 a step that cannot be read does not keep the errbacks from being called', async () => {

@@ -11,14 +11,11 @@ import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { type Applier, applySignature } from './apply-signature.js'
-import { completeChord } from './chord-completion.js'
+import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
 import { callErrbacks, groupOf } from './errbacks.js'
 import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
-import { stepRecord } from './result-record.js'
 import { Run } from './run.js'
-import { RunAbandoned } from './run-gate.js'
-import { isRecord } from './signature-shape.js'
 
 /** Sends the callbacks, then the next step of the chain with the rest of it (surface TSK-070, TSK-071). */
 export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
@@ -45,7 +42,7 @@ export async function countChordPart(run: Run, record: ResultMeta): Promise<void
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
   if (chord === undefined || groupId === undefined || run.state.told.chord) return
-  await countPart(run, chord, groupId, groupIndex ?? 0, record)
+  await countPart(run.host, applierOf(run), chord, groupId, groupIndex ?? Infinity, record)
   run.state.told.chord = true
 }
 
@@ -55,13 +52,23 @@ export async function countChordPart(run: Run, record: ResultMeta): Promise<void
  */
 export async function spreadFailure(run: Run, error: RemoteError): Promise<void> {
   const { told } = run.state
-  if (!told.chain) for (const step of run.request.body.chain) await failStep(run, step, error)
+  if (!told.chain) {
+    const applier = applierOf(run)
+    for (const step of run.request.body.chain)
+      await failUnrun(run.host, applier, step, error, run.storesErrors)
+  }
   told.chain = true
   if (told.errbacks) return
   told.errbacks = true
   const { errbacks } = run.request.body
   const sent = await callErrbacks(run.host, applierOf(run), { request: run.self.request, errbacks, error })
   if (sent !== undefined) run.self.addTrail({ asTuple: () => sent })
+}
+
+/** After a revocation was stored: a later step of the chain that a chord counts would never come (surface CNV-117). */
+export async function spreadRevocation(run: Run, error: RemoteError): Promise<void> {
+  const applier = applierOf(run)
+  for (const step of run.request.body.chain) await revokeUnrunParts(run.host, applier, step, error)
 }
 
 /**
@@ -77,65 +84,6 @@ export async function spreadParentFailure(
   const run = new Run(task, host, request, {})
   await countChordPart(run, run.record('FAILURE', error, error.traceback))
   await spreadFailure(run, error)
-}
-
-async function failStep(run: Run, step: SignatureData, error: RemoteError): Promise<void> {
-  const id = stepId(step)
-  if (id === undefined) return
-  const record = stepRecord(step, id, {
-    state: 'FAILURE',
-    result: error,
-    traceback: error.traceback,
-    children: [],
-    nowMs: run.host.clock.now(),
-    extended: run.host.execution.resultExtended,
-  })
-  if (run.storesErrors) await run.store(record)
-  const { chord, group_id: groupId, group_index: groupIndex } = optionsOf(step)
-  if (isRecord(chord) && typeof groupId === 'string') {
-    await countPart(run, chord, groupId, typeof groupIndex === 'number' ? groupIndex : Infinity, record)
-  }
-}
-
-/** A chord as a step is known by its body's id; without it a waiting caller would never be told. */
-function stepId(step: SignatureData): string | undefined {
-  const { subtask_type: type, kwargs } = step
-  const body = type === 'chord' && isRecord(kwargs) ? kwargs['body'] : undefined
-  if (isRecord(body)) return stepId(body)
-  const id = optionsOf(step)['task_id']
-  return typeof id === 'string' && id !== '' ? id : undefined
-}
-
-/** A step that cannot be read has no id, and is passed over: the failure at hand is what must be told. */
-function optionsOf(step: SignatureData): Readonly<Record<string, unknown>> {
-  const { options } = step
-  return isRecord(options) ? options : {}
-}
-
-async function countPart(
-  run: Run,
-  chord: SignatureData,
-  groupId: string,
-  index: number,
-  record: ResultMeta,
-): Promise<void> {
-  const { chords } = run.host.backend
-  if (chords === undefined) return
-  const parts = await run.gate.effect(() => chords.partDone(groupId, index, record))
-  if (parts === undefined) return
-  await completeChord(run.host, applierOf(run), chord, parts)
-  // A failed header's parts stay until they expire: people read them there (surface CNV-106).
-  if (chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
-  try {
-    await run.gate.effect(async () => chords.end?.(groupId))
-  } catch (error) {
-    if (error instanceof RunAbandoned) throw error
-    // The body was sent; failing this task now would send it again.
-    run.host.logger.warn(
-      { err: error },
-      `The parts of chord ${groupId} could not be deleted; they expire later`,
-    )
-  }
 }
 
 /** Sends `data` for this run and makes its result a child. */
@@ -155,6 +103,7 @@ export function applierOf(run: Run): Applier {
     send: (signature, options) => run.gate.effect(() => run.host.send(signature, options)),
     chords: run.host.backend.chords,
     newId: run.host.newId,
+    effect: (act) => run.gate.effect(act),
   }
 }
 

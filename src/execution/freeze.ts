@@ -6,7 +6,7 @@
  */
 import { InvalidTaskError } from '../../protocol/errors.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
-import { listOption, readShape, type Shape, writeShape } from './signature-shape.js'
+import { distinct, listOption, readShape, type Shape, writeShape } from './signature-shape.js'
 
 /** `[[id, parent], null]` for a task, `[[id, parent], [members]]` for a group (wire-format 8.2). */
 export type ResultTuple = readonly [readonly [string, ResultTuple | null], readonly ResultTuple[] | null]
@@ -117,7 +117,7 @@ function unrolled(shape: Shape): Shape {
 
 function withErrbacks(shape: Shape, errbacks: readonly unknown[]): Shape {
   if (errbacks.length === 0) return shape
-  const linked = [...listOption(shape.options['link_error']), ...errbacks]
+  const linked = distinct([...listOption(shape.options['link_error']), ...errbacks])
   return { ...shape, options: { ...shape.options, link_error: linked } }
 }
 
@@ -171,19 +171,23 @@ export function headerMembers(shape: Shape): readonly Shape[] {
   return members
 }
 
-/** The id of a chord's header: that of its group, else a new one. */
+/** The id of a chord's header: that of its group; a header that is a list has that of the chord (surface CNV-091). */
 function headerId(shape: Shape, newId: () => string): string {
   const header = shape.kwargs['header']
-  const known = Array.isArray(header) ? undefined : readShape(header).options['task_id']
+  const known = (Array.isArray(header) ? shape : readShape(header)).options['task_id']
   return typeof known === 'string' && known !== '' ? known : newId()
 }
 
+/**
+ * As Celery does: the chord's own id becomes that of its header, by which a Python worker counts the parts and the
+ * parts get their group when the header is sent.
+ */
 function freezeChord(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
   const gid = headerId(shape, newId)
   const body = freeze(readShape(shape.kwargs['body']), options, newId)
   const chord = writeShape(body.shape)
   const members = headerMembers(shape).map((member, groupIndex) =>
-    freeze(member, { groupId: gid, groupIndex, chord, rootId: options.rootId }, newId),
+    freeze(member, { groupIndex, chord, rootId: options.rootId }, newId),
   )
   const header = writeShape({
     task: 'celery.group',
@@ -194,7 +198,11 @@ function freezeChord(shape: Shape, options: FreezeOptions, newId: () => string):
     immutable: false,
   })
   return {
-    shape: { ...shape, kwargs: { ...shape.kwargs, header, body: chord } },
+    shape: {
+      ...shape,
+      kwargs: { ...shape.kwargs, header, body: chord },
+      options: { ...shape.options, task_id: gid },
+    },
     result: underneath(body.result, [[gid, null], members.map((member) => member.result)]),
   }
 }

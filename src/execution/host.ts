@@ -1,3 +1,4 @@
+import type { SignatureData } from '../../protocol/signature-data.js'
 import type { ResultBackend } from '../backend/backend.js'
 import type { SendOptions } from '../canvas/send-options.js'
 import type { Sender } from '../canvas/sender.js'
@@ -24,6 +25,8 @@ export interface Host extends Sender {
   readonly execution: ExecutionSettings
   /** Publishes the message of `request` again as a retry (wire-format 1.4); body bytes are reused unless args or kwargs are given. */
   resend(request: TaskRequest, change: Resend): Promise<void>
+  /** Runs a canvas here, now, and gives its value; what replaces a task of `apply()` is run so (surface CNV-130). */
+  applyEagerly?(signature: SignatureData): Promise<unknown>
   /** Wraps every run: tracing, metrics, user interceptors. */
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome>
 }

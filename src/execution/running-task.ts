@@ -4,12 +4,27 @@
  * Rule 1: what it does to the world goes through the run's gate, so a body that was given up cannot act.
  * Rule 2: a retry counts even when its promise is forgotten: `execute` waits for the one that is under way.
  */
+import { randomUUID } from 'node:crypto'
 import { pyRepr } from '../../protocol/python-repr.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
-import { MaxRetriesExceededError, Reject, Retry, SoftTimeLimitExceeded } from '../errors.js'
+import type { SignatureData } from '../../protocol/signature-data.js'
+import { Tuple } from '../../protocol/values.js'
+import type { Linkable } from '../canvas/send-options.js'
+import { signatureDataOf } from '../canvas/wire-options.js'
+import {
+  Ignore,
+  InvalidArgumentError,
+  MaxRetriesExceededError,
+  Reject,
+  RemoteTaskError,
+  Retry,
+  SoftTimeLimitExceeded,
+} from '../errors.js'
 import type { Logger } from '../logger.js'
+import { type Applier, applySignature } from './apply-signature.js'
 import type { RequestInfo, RetryOptions, StateChange, TaskContext } from './context.js'
 import type { Host, Resend, RunnableTask } from './host.js'
+import { chordAddition, replacement } from './replace.js'
 import type { TaskRequest } from './request.js'
 import { directRequestInfo, requestInfo } from './request-info.js'
 import { resultRecord } from './result-record.js'
@@ -154,6 +169,47 @@ export class RunningTask implements TaskContext {
     return result
   }
 
+  async replace(signature: Linkable): Promise<unknown> {
+    this.checkpoint()
+    const { host, request, gate } = this.#parts
+    const data = replacement(request, signatureDataOf(signature), host.newId ?? randomUUID)
+    if (request.isEager && host.applyEagerly !== undefined) return host.applyEagerly(data)
+    await applySignature(this.#applier(), data, {})
+    gate.check()
+    throw new Ignore('Replaced by new task')
+  }
+
+  addToChord(signature: Linkable): Promise<{ readonly id: string; asTuple(): unknown }>
+  addToChord(signature: Linkable, options: { readonly lazy: true }): Promise<SignatureData>
+  async addToChord(
+    signature: Linkable,
+    { lazy = false }: { readonly lazy?: boolean } = {},
+  ): Promise<{ readonly id: string; asTuple(): unknown } | SignatureData> {
+    this.checkpoint()
+    const { host, request, gate } = this.#parts
+    const { groupId, data } = chordAddition(request, signatureDataOf(signature), host.newId ?? randomUUID)
+    const { chords } = host.backend
+    if (chords?.grow === undefined) throw cannotGrow(request.message.id)
+    await gate.effect(async () => chords.grow?.(groupId))
+    if (lazy) return data
+    const { id, tuple } = await applySignature(this.#applier(), data, {})
+    return this.addTrail({ id, asTuple: () => tuple })
+  }
+
+  signature(args: readonly unknown[] = [], kwargs: Readonly<Record<string, unknown>> = {}): SignatureData {
+    return signatureOf(this.name, args, kwargs)
+  }
+
+  #applier(): Applier {
+    const { host, gate } = this.#parts
+    return {
+      send: (data, options) => gate.effect(() => host.send(data, options)),
+      chords: host.backend.chords,
+      newId: host.newId,
+      effect: (act) => gate.effect(act),
+    }
+  }
+
   async isAborted(): Promise<boolean> {
     this.checkpoint()
     const { host, request } = this.#parts
@@ -223,6 +279,18 @@ export class DirectTask implements TaskContext {
     return result
   }
 
+  replace(): Promise<unknown> {
+    return Promise.reject(noMessage(this.name, 'be replaced'))
+  }
+
+  addToChord(): Promise<never> {
+    return Promise.reject(noMessage(this.name, 'add to a chord'))
+  }
+
+  signature(args: readonly unknown[] = [], kwargs: Readonly<Record<string, unknown>> = {}): SignatureData {
+    return signatureOf(this.name, args, kwargs)
+  }
+
   isAborted(): Promise<boolean> {
     return Promise.resolve(false)
   }
@@ -240,6 +308,26 @@ export function resultRequest(request: TaskRequest): {
 } {
   const { id, replyTo, correlationId } = request.message
   return { id, replyTo, correlationId }
+}
+
+function signatureOf(
+  task: string,
+  args: readonly unknown[],
+  kwargs: Readonly<Record<string, unknown>>,
+): SignatureData {
+  return { task, args: Tuple.from(args), kwargs, options: {}, subtask_type: null, immutable: false }
+}
+
+function cannotGrow(taskId: string): RemoteTaskError {
+  const text = 'Backend does not support add_to_chord'
+  const error = { type: 'NotImplementedError', module: 'builtins', args: [text], traceback: undefined }
+  return new RemoteTaskError(taskId, error, text)
+}
+
+function noMessage(name: string, what: string): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `${name} was called as a function, so there is no message that could ${what}: send it with delay(), or use apply().`,
+  )
 }
 
 function finish(retry: Retry, throws: boolean): Retry {

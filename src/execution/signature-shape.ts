@@ -1,4 +1,5 @@
 /** Signature dicts as a worker reads them: what it needs, checked (wire-format 2.1 and 2.2). */
+import { isDeepStrictEqual } from 'node:util'
 import { InvalidTaskError } from '../../protocol/errors.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { Tuple } from '../../protocol/values.js'
@@ -76,6 +77,13 @@ export function merge(shape: Shape, call: Call): Shape {
 export function listOption(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return []
   return Array.isArray(value) ? value : [value]
+}
+
+/** Without those that say the same as one before (surface CNV-010, CNV-017). */
+export function distinct(signatures: readonly unknown[]): readonly unknown[] {
+  return signatures.filter(
+    (one, index) => signatures.findIndex((other) => isDeepStrictEqual(other, one)) === index,
+  )
 }
 
 /** A plain object of names and values. */

@@ -158,6 +158,7 @@ export class Consumer {
           delivery,
           name === null || name === undefined ? 'None' : String(name),
           idOf(delivery),
+          readQuietly(delivery, { codec, accept }),
         )
         return undefined
       }
@@ -165,7 +166,7 @@ export class Consumer {
     const { message, body } = readTask(delivery.envelope, { codec, accept })
     const task = desk.host.task(message.task)
     if (task === undefined) {
-      refusals.unknownTask(delivery, message.task, message.id)
+      refusals.unknownTask(delivery, message.task, message.id, { message, body })
       return undefined
     }
     return new Request({ delivery, message, body, task }, desk)
@@ -209,5 +210,17 @@ export class Consumer {
   private flushPrefetch(): void {
     const { prefetch, desk } = this.options
     if (prefetch.isStale) desk.errands.run('Telling the broker the prefetch count', prefetch.flush())
+  }
+}
+
+/** What stands in the body of a message that is refused for its header; undefined when it cannot be read. */
+function readQuietly(
+  delivery: Delivery,
+  policy: Parameters<typeof readTask>[1],
+): ReturnType<typeof readTask> | undefined {
+  try {
+    return readTask(delivery.envelope, policy)
+  } catch {
+    return undefined
   }
 }

@@ -9,7 +9,12 @@ import { epochMsToIso } from '../../protocol/iso-time.js'
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { RemoteTaskError, Retry } from '../errors.js'
-import { countChordPart, spreadFailure } from '../execution/follow-up.js'
+import {
+  countChordPart,
+  spreadFailure,
+  spreadParentFailure,
+  spreadRevocation,
+} from '../execution/follow-up.js'
 import type { Host, RunnableTask } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
 
@@ -64,6 +69,23 @@ export class Endings {
     const record = run.record('REVOKED', remoteError('TaskRevokedError', 'celery.exceptions', [reason]))
     await this.store(run, record)
     await this.guard(request, () => countChordPart(run, record))
+    await this.guard(request, () => spreadRevocation(run, record.result as RemoteError))
+  }
+
+  /** NotRegistered was stored for a task that this app does not have: its chord, chain and errbacks are told too. */
+  async unknown(request: TaskRequest, error: RemoteError): Promise<void> {
+    const known = this.host.task('celery.accumulate')
+    if (known === undefined) return
+    // Nothing is run, so the options of any task will do.
+    const task: RunnableTask = {
+      name: request.message.task,
+      options: known.options,
+      params: undefined,
+      handlers: {},
+      errbackStyle: 'id',
+      run: () => undefined,
+    }
+    await this.guard(request, () => spreadParentFailure(request, task, error, this.host))
   }
 
   /** RETRY, on_retry and the signal: the run was cut short, its message comes again (surface ACK-026, ACK-028). */

@@ -43,6 +43,29 @@ describe('refusals', () => {
     expect(line?.text).toContain('[[],{},{}]')
   })
 
+  it('CNV-118 fails the rest of the chain of a task that it does not have, and calls its errbacks', async () => {
+    await using trial = new Trial()
+    const told: unknown[] = []
+    trial.app.task('t.eb', (id: string) => void told.push(id))
+    const step = {
+      task: 't.ok',
+      args: [],
+      kwargs: {},
+      options: { task_id: 'next' },
+      subtask_type: null,
+      immutable: false,
+    }
+    const errback = { ...step, task: 't.eb', options: {} }
+    const embed = { callbacks: null, errbacks: [errback], chain: [step], chord: null }
+    await survives(trial, { body: json([[], {}, embed]), headers: { task: 't.absent', id: 'u-3' } })
+    expect(await trial.meta('next')).toMatchObject({
+      state: 'FAILURE',
+      result: { type: 'NotRegistered', args: ['t.absent'] },
+    })
+    expect(trial.app.task('t.eb')).toBeDefined()
+    expect(told).toEqual(['u-3'])
+  })
+
   it('WRK-030 does the same for a message of protocol 1, and for a task name that is null', async () => {
     await using trial = new Trial()
     await survives(trial, { body: json({ task: 't.absent', id: 'u-1', args: [], kwargs: {} }) })

@@ -16,6 +16,7 @@ import {
 } from '../../protocol/errors.js'
 import { decodeJson } from '../../protocol/json.js'
 import type { Host } from '../execution/host.js'
+import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Delivery, Unreadable } from '../transport/transport.js'
 import { type Endings, remoteError } from './endings.js'
@@ -42,8 +43,16 @@ export class Refusals {
     this.options = options
   }
 
-  /** A task that this app does not have: NotRegistered is stored first, so that no crash leaves the caller waiting. */
-  unknownTask(delivery: Delivery, name: string, id: string | undefined): void {
+  /**
+   * A task that this app does not have: NotRegistered is stored first, so that no crash leaves the caller waiting. What
+   * was `read` of it tells who else waits: its chord, the rest of its chain, its errbacks (Celery leaves them waiting).
+   */
+  unknownTask(
+    delivery: Delivery,
+    name: string,
+    id: string | undefined,
+    read?: Pick<TaskRequest, 'message' | 'body'>,
+  ): void {
     const { logger, host, errands, sender } = this.options
     logger.error(
       { id, name },
@@ -58,6 +67,7 @@ export class Refusals {
       (async () => {
         const exc = remoteError('NotRegistered', 'celery.exceptions', [name])
         if (id !== undefined) await this.storeFailure(delivery, id, exc)
+        if (read !== undefined) await this.options.endings.unknown(requestOf(delivery, read), exc)
         await this.settle(delivery, 'reject')
         const { taskUnknown } = host.signals
         if (taskUnknown.hasReceivers)
@@ -169,6 +179,15 @@ export class Refusals {
       )
     }
   }
+}
+
+function requestOf(
+  { address, redelivered }: Delivery,
+  read: Pick<TaskRequest, 'message' | 'body'>,
+): TaskRequest {
+  const { exchange, routingKey } = address
+  const deliveryInfo = { exchange, routingKey, priority: read.message.priority, redelivered }
+  return { ...read, deliveryInfo, hostname: '', isEager: false }
 }
 
 /** The id that a message says in its headers, if it says one. */
