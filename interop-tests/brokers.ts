@@ -1,4 +1,5 @@
 /** The brokers that the interop suites run over: what each is called, how it is started, what it can. */
+import { randomUUID } from 'node:crypto'
 import { noRabbit, RabbitServer, type RabbitServerOptions } from './rabbitmq-server.js'
 import { noRedis, RedisSentinels, RedisServer, type RedisServerOptions } from './redis-server.js'
 
@@ -133,7 +134,14 @@ export class RabbitKind implements BrokerKind {
       this.sharesResults ? RedisServer.start() : undefined,
     ])
     const [server, redis] = await this.started
-    return new RabbitBroker(await server.addVhost(), redis?.url ?? 'rpc://', this.options.broker ?? {})
+    const vhost = randomUUID()
+    const brokerUrl = await server.addVhost(vhost)
+    const resultBackend = redis?.url ?? 'rpc://'
+    return new RabbitBroker(server, vhost, {
+      brokerUrl,
+      resultBackend,
+      brokerOptions: this.options.broker ?? {},
+    })
   }
 
   async stop(): Promise<void> {
@@ -153,10 +161,20 @@ export interface RabbitKindOptions {
 export class RabbitBroker implements Broker {
   readonly name = 'rabbitmq'
   readonly ordersPriorities = true
+  readonly server: RabbitServer
+  readonly vhost: string
   private readonly at: Place
 
-  constructor(brokerUrl: string, resultBackend: string, brokerOptions: Readonly<Record<string, unknown>>) {
-    this.at = { brokerUrl, resultBackend, brokerOptions }
+  constructor(server: RabbitServer, vhost: string, at: Place) {
+    this.server = server
+    this.vhost = vhost
+    this.at = at
+  }
+
+  /** The names of the queues that there are. */
+  async queues(): Promise<readonly string[]> {
+    const lines = await this.server.ctl('list_queues', '-p', this.vhost, '--no-table-headers', 'name')
+    return lines.split('\n').filter((name) => name !== '')
   }
 
   place(): Place {

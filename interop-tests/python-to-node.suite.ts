@@ -193,7 +193,7 @@ function calls(kind: BrokerKind): void {
     expect((await python.meta(quiet)).status).toBe('PENDING')
   })
 
-  it('TSK-090 RES-004 shows custom states to Python while it runs', async () => {
+  whenShared(kind, 'TSK-090 RES-004 shows custom states to Python while it runs', async () => {
     const id = await python.send('node.progress', [6])
     const states = new Set<unknown>()
     await eventually('the task ended', async () => {

@@ -216,7 +216,7 @@ export class RabbitServer {
 
   /** Has the server close every connection, giving `reason`. */
   async closeConnections(reason = 'test'): Promise<void> {
-    await this.ctl('close_all_connections', reason)
+    await this.ctl('close_all_connections', '--global', reason)
   }
 
   /** Ends the server in order (SIGTERM) or with another signal. */
