@@ -175,7 +175,8 @@ export const scenarios: readonly Scenario[] = [
           await trial.pause(trial.random.between(20, 600))
           await trial.absence(worker, {
             begin: () => trial.link.reset(),
-            during: async () => {},
+            // Until then it may begin what had arrived before.
+            during: () => trial.noticed(worker),
             end: () => {},
           })
         }

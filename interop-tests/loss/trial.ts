@@ -287,6 +287,15 @@ export class Trial {
     }
   }
 
+  /** Resolves when a worker has said that its connection ended, now or later; after 100 ms at most: it may have none. */
+  async noticed(worker: TrialWorker): Promise<void> {
+    const known = this.oracle.read().length
+    await this.oracle.until(
+      (facts) => facts.slice(known).some(({ what, who }) => what === 'lost' && who === worker.name),
+      100,
+    )
+  }
+
   pause(ms: number): Promise<void> {
     return new Promise((done) => setTimeout(done, ms))
   }
