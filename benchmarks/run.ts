@@ -113,7 +113,8 @@ async function redis(): Promise<void> {
         }
       }
       for (const kind of has('publish') ? clients : []) await measures.publish(kind, count)
-      for (const kind of has('latency') ? main : []) await measures.latency(kind, 300)
+      const answering = kinds.filter((kind) => main.includes(kind) || kind === 'floor')
+      for (const kind of has('latency') ? answering : []) await measures.latency(kind, 300)
       for (const kind of has('startup') ? main : []) await measures.startUp(kind)
     }
     const once = main.filter((kind) => !kind.startsWith('bullmq'))

@@ -64,14 +64,16 @@ export class WorkerProcess {
     throw new Error(`A worker ended early (${this.child.exitCode}):\n${this.output}`)
   }
 
-  async stop(): Promise<void> {
+  /** Throws when it ends badly, or, unless `mayHang`, has to be killed after 20 s. */
+  async stop({ mayHang = false } = {}): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const ended = once(this.child, 'exit')
     this.child.kill('SIGTERM')
     const late = setTimeout(() => this.child.kill('SIGKILL'), 20_000)
     await ended
     clearTimeout(late)
-    if (this.child.exitCode !== 0)
+    const wasKilled = this.child.signalCode === 'SIGKILL'
+    if (this.child.exitCode !== 0 && !(mayHang && wasKilled))
       throw new Error(`A worker ended with ${this.child.exitCode}:\n${this.output}`)
   }
 }

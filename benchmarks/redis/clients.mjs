@@ -71,11 +71,32 @@ function celeryNodeClient() {
 
 /** LPUSH of a real message, with nothing made anew but its number: the least that publishing can cost. */
 function bareClient() {
-  const redis = new (peer('ioredis').Redis)(redisAddress())
+  const Redis = peer('ioredis').Redis
+  const redis = new Redis(redisAddress())
+  const results = new Redis(redisAddress())
   const message = process.env.BENCH_MESSAGE
+  const waiting = new Map()
+  results.on('message', (channel, text) => {
+    waiting.get(channel)?.(JSON.parse(text).result)
+    waiting.delete(channel)
+    void results.unsubscribe(channel)
+  })
   return {
     one: () => redis.lpush('celery', message),
     bulk: (numbers) => redis.lpush('celery', ...numbers.map(() => message)),
-    close: () => redis.quit(),
+    /** A message of its own, and its result by the subscription alone. */
+    withResult: async (number) => {
+      const envelope = JSON.parse(message)
+      const id = randomUUID()
+      const key = `celery-task-meta-${id}`
+      const result = new Promise((resolve) => waiting.set(key, resolve))
+      const subscribed = results.subscribe(key)
+      envelope.body = Buffer.from(JSON.stringify([[number, 1], {}, {}])).toString('base64')
+      envelope.headers.id = id
+      envelope.properties.delivery_tag = randomUUID()
+      await Promise.all([subscribed, redis.lpush('celery', JSON.stringify(envelope))])
+      return result
+    },
+    close: () => Promise.all([redis.quit(), results.quit()]),
   }
 }

@@ -1,7 +1,8 @@
 /**
  * The floor: the least a Node worker must do. A script claims a batch (pop, record in `unacked` and `unacked_index`),
  * the body is decoded, an async function called, the results stored and published in one script, the batch
- * acknowledged; two batches in flight. It has no leases, errors, retries, time limits, signals or shutdown.
+ * acknowledged; two batches in flight. When the queue is empty the server tells of the next push (client tracking). It
+ * has no leases, errors, retries, time limits, signals or shutdown.
  */
 import { peer, redisAddress } from './peer-modules.mjs'
 import { record } from './record.mjs'
@@ -33,6 +34,20 @@ for i, key in ipairs(KEYS) do
   redis.call('PUBLISH', key, ARGV[i])
 end`,
 })
+// RESP 2: there the server tells by a message of a channel.
+const listener = new Redis({ ...redisAddress(), protocol: 2 })
+const idle = []
+listener.on('messageBuffer', () => idle.shift()?.())
+await redis.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', await listener.client('ID'), 'OPTIN')
+await listener.subscribe('__redis__:invalidate')
+/** Until something is pushed, if nothing was meanwhile. */
+async function pushed() {
+  const news = new Promise((resolve) => idle.push(resolve))
+  const [, length] = await Promise.all([redis.call('CLIENT', 'CACHING', 'YES'), redis.llen('celery')])
+  if (length > 0) idle.shift()?.()
+  await news
+}
+
 const task = async (x, y) => {
   record(x)
   return x + y
@@ -41,7 +56,7 @@ async function loop() {
   for (;;) {
     const items = await redis.claim('celery', 'unacked', 'unacked_index', 64, Date.now() / 1000)
     if (items.length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await pushed()
       continue
     }
     const messages = items.map((raw) => JSON.parse(raw))
