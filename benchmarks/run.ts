@@ -4,8 +4,9 @@
  *
  *   --rounds N    rounds of each measure (default 3)
  *   --tasks N     tasks of a drain on the filesystem (default 1000)
- *   --only NAME   one of memory, drain, publish, latency, soak, redis
- *   --part NAMES  of redis: drain, publish, latency, startup, memory, eta (default all), separated by commas
+ *   --only NAME   one of memory, drain, publish, latency, soak, redis, rabbitmq
+ *   --part NAMES  of redis: drain, publish, latency, startup, memory, eta (default all), separated by commas; of
+ *                 rabbitmq: drain, publish
  *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
  *   --no-persistence  a Redis server that keeps nothing on disk (default: append-only file, flushed every second)
  *   --who NAMES   of redis: only these (celeriac, floor, "bullmq 50", ...), separated by commas
@@ -20,6 +21,7 @@ import { parseArgs, promisify } from 'node:util'
 import { Figures } from './figures.js'
 import { drainFolder, latency, publishFolder } from './folder-rounds.js'
 import { drainMemory } from './memory-drain.js'
+import { RabbitRounds } from './rabbitmq/rounds.js'
 import { installPeers } from './redis/processes.js'
 import { RedisRounds } from './redis/rounds.js'
 import { type Kind, root } from './workers.js'
@@ -73,6 +75,7 @@ for (let round = 1; round <= rounds; round += 1) {
   }
 }
 if (wants('redis')) await redis()
+if (wants('rabbitmq')) await rabbitmq()
 if (wants('soak')) {
   progress('long runs')
   await soak('50,000 x add', 50_000, 'add')
@@ -120,6 +123,34 @@ async function redis(): Promise<void> {
     const once = main.filter((kind) => !kind.startsWith('bullmq'))
     for (const kind of has('memory') ? main : []) await measures.memory(kind, 100_000)
     for (const kind of has('eta') ? once : []) await measures.etas(kind, 50_000)
+  } finally {
+    await measures.close()
+  }
+}
+
+async function rabbitmq(): Promise<void> {
+  const parts = values.part?.split(',')
+  const has = (part: string): boolean => parts === undefined || parts.includes(part)
+  const only = values.who?.split(',')
+  const count = Number(values['redis-tasks'])
+  installPeers()
+  const measures = await RabbitRounds.open(figures, python)
+  try {
+    const kinds = measures.kinds().filter((kind) => only?.includes(kind) ?? true)
+    for (let round = 1; round <= rounds; round += 1) {
+      progress(`rabbitmq, round ${round} of ${rounds}`)
+      for (const ignoreResult of [false, true]) {
+        for (const kind of has('drain') ? kinds : []) {
+          // celery-node cannot leave results out.
+          if (ignoreResult && kind === 'celery-node') continue
+          const size = kind.startsWith('celery ') ? Math.ceil(count / 10) : count
+          await measures.drain(kind, size, { ignoreResult, lateAck: false })
+        }
+      }
+      for (const kind of ['celeriac', 'amqplib', 'celery'] as const) {
+        if (has('publish') && (kind !== 'celery' || python !== undefined)) await measures.publish(kind, count)
+      }
+    }
   } finally {
     await measures.close()
   }

@@ -1,12 +1,12 @@
-/** celeriac's side of the comparison over Redis. `BENCH_URL` is the server; see record.mjs for the log of runs. */
+/** celeriac's side of the comparison over Redis and RabbitMQ. `BENCH_URL` is the broker, `BENCH_RESULTS` another server for results; see record.mjs for the log of runs. */
 import { Celery } from 'celeriac'
 import { record } from './record.mjs'
 
-const { BENCH_URL, BENCH_IGNORE, BENCH_LATE } = process.env
+const { BENCH_URL, BENCH_RESULTS = BENCH_URL, BENCH_IGNORE, BENCH_LATE } = process.env
 
 export const app = new Celery('bench', {
   brokerUrl: BENCH_URL,
-  resultBackend: BENCH_URL,
+  resultBackend: BENCH_RESULTS,
   workerPrefetchMultiplier: 4,
 })
 

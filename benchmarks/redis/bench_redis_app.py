@@ -9,7 +9,7 @@ from celery import Celery
 
 log = os.open(f"{os.environ['BENCH_DIR']}/ran.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 url = os.environ["BENCH_URL"]
-app = Celery("bench", broker=url, backend=url)
+app = Celery("bench", broker=url, backend=os.environ.get("BENCH_RESULTS", url))
 app.conf.update(worker_hijack_root_logger=False, broker_connection_retry_on_startup=True)
 
 

@@ -3,7 +3,7 @@ import { peer } from './peer-modules.mjs'
 import { record } from './record.mjs'
 
 const { createWorker } = peer('celery-node')
-const worker = createWorker(process.env.BENCH_URL, process.env.BENCH_URL)
+const worker = createWorker(process.env.BENCH_URL, process.env.BENCH_RESULTS ?? process.env.BENCH_URL)
 worker.register('bench.add', (x, y) => {
   record(x)
   return x + y

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { peer, redisAddress } from './peer-modules.mjs'
 
-/** What `kind` names: celeriac, bullmq, celery-node, ioredis. */
+/** What `kind` names: celeriac, bullmq, celery-node, ioredis, amqplib. */
 export async function openClient(kind) {
   switch (kind) {
     case 'celeriac':
@@ -13,6 +13,8 @@ export async function openClient(kind) {
       return celeryNodeClient()
     case 'ioredis':
       return bareClient()
+    case 'amqplib':
+      return amqplibClient()
     default:
       throw new Error(`no client is called ${kind}`)
   }
@@ -21,7 +23,7 @@ export async function openClient(kind) {
 async function celeriacClient() {
   const { Celery } = await import('celeriac')
   const url = process.env.BENCH_URL
-  const app = new Celery('bench', { brokerUrl: url, resultBackend: url })
+  const app = new Celery('bench', { brokerUrl: url, resultBackend: process.env.BENCH_RESULTS ?? url })
   const add = app.remote('bench.add', process.env.BENCH_IGNORE === '1' ? { ignoreResult: true } : {})
   return {
     one: (number) => add.delay(number, 1),
@@ -57,7 +59,10 @@ async function bullmqClient() {
 }
 
 function celeryNodeClient() {
-  const client = peer('celery-node').createClient(process.env.BENCH_URL, process.env.BENCH_URL)
+  const client = peer('celery-node').createClient(
+    process.env.BENCH_URL,
+    process.env.BENCH_RESULTS ?? process.env.BENCH_URL,
+  )
   return {
     // Its applyAsync gives no promise of the publish; sendTaskMessage of its broker does.
     one: (number) => {
@@ -98,5 +103,22 @@ function bareClient() {
       return result
     },
     close: () => Promise.all([redis.quit(), results.quit()]),
+  }
+}
+
+/** A confirmed publish of a real message, with nothing made anew but its number. */
+async function amqplibClient() {
+  const { connect } = await import('amqplib')
+  const connection = await connect(process.env.BENCH_URL, { noDelay: true })
+  const channel = await connection.createConfirmChannel()
+  const { headers, properties, body } = JSON.parse(process.env.BENCH_MESSAGE)
+  return {
+    one: (number) =>
+      new Promise((resolve, reject) => {
+        const content = Buffer.from(body.replace('[[0, 1]', `[[${number}, 1]`))
+        const options = { headers, ...properties, persistent: true, mandatory: true }
+        channel.publish('', 'celery', content, options, (error) => (error ? reject(error) : resolve()))
+      }),
+    close: () => connection.close(),
   }
 }

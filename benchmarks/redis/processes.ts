@@ -16,10 +16,13 @@ export type RedisKind =
   | 'celery prefork 2'
   | 'celery gevent 100'
   | 'floor'
+  | 'amqplib floor'
 
 /** One round's place: a server, a folder for the log of runs, and how tasks are declared. */
 export interface Round {
-  readonly server: RedisServer
+  readonly server: Pick<RedisServer, 'url'>
+  /** Where results go when that is another server. */
+  readonly resultsUrl?: string
   readonly folder: string
   readonly ignoreResult: boolean
   readonly lateAck: boolean
@@ -54,6 +57,7 @@ export function environmentOf(round: Round, more: NodeJS.ProcessEnv = {}): NodeJ
     ...process.env,
     BENCH_DIR: round.folder,
     BENCH_URL: round.server.url,
+    ...(round.resultsUrl === undefined ? {} : { BENCH_RESULTS: round.resultsUrl }),
     BENCH_IGNORE: round.ignoreResult ? '1' : '0',
     BENCH_LATE: round.lateAck ? '1' : '0',
     BENCH_PEERS: peersFolder,
@@ -89,6 +93,8 @@ function commandOf(
       return node('celery-node-worker.mjs')
     case 'floor':
       return node('floor.mjs')
+    case 'amqplib floor':
+      return node('../rabbitmq/floor.mjs')
     default: {
       if (python === undefined) throw new Error('No Python with Celery: see scripts/python-env.sh')
       const [, pool = 'solo', size] = kind.split(' ')
