@@ -144,7 +144,12 @@ async function applyChord(applier: Applier, shape: Shape, call: Call): Promise<A
   const header = readShape(frozen.kwargs['header'])
   const gid = text(header.options['task_id']) ?? newId()
   const bodyShape = readShape(frozen.kwargs['body'])
-  const chord = writeShape({ ...bodyShape, options: { group_id: gid, ...bodyShape.options } })
+  // Down to the task that ends the body, and nowhere else: a Python worker would give a chord's own group to its body.
+  const inGroup =
+    bodyShape.subtaskType === 'group'
+      ? { ...bodyShape, options: { group_id: gid, ...bodyShape.options } }
+      : freeze(bodyShape, { groupId: gid, rootId }, newId).shape
+  const chord = writeShape(inGroup)
   const members = headerMembers(frozen).map(
     (member, groupIndex) => freeze(member, { groupId: gid, groupIndex, chord, rootId }, newId).shape,
   )
