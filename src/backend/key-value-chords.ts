@@ -3,6 +3,7 @@
  * (`RedisBackend.on_chord_part_return`, wire-format 8.4, surface CNV-102 to CNV-109).
  *
  * Rule 1: a part that runs twice, once in each language, is one part: JSON is written as Python writes it, to the byte.
+ * One that runs twice here is one part also when its results differ, which Celery counts as two.
  * Rule 2: a header that was saved as a group holds groups itself; its values are then joined in that shape.
  */
 import { DecodeError } from '../../protocol/errors.js'
@@ -62,7 +63,7 @@ export class KeyValueChords implements ChordCounter {
     const done = await this.#on(
       `counting task ${meta.taskId} as a part of chord ${groupId}`,
       groupId,
-      (parts, key) => parts.add(key, index, member),
+      (parts, key) => parts.add(key, index, member, headOf(member, meta.taskId)),
     )
     if (done === undefined) return undefined
     if (done.group !== undefined) return this.#joined(decodeGroupMeta(done.group, this.#encoding))
@@ -97,6 +98,13 @@ export class KeyValueChords implements ChordCounter {
     const metas = await this.#source.fetchMany([...ids])
     return members.map((member) => join(member, metas))
   }
+}
+
+/** How many bytes there are up to the task's id and what ends it: two parts of one task begin alike. */
+function headOf(member: Uint8Array, taskId: string): number {
+  const id = Buffer.from(taskId)
+  const at = Buffer.from(member.buffer, member.byteOffset, member.byteLength).indexOf(id)
+  return at < 0 ? 0 : at + id.length + 1
 }
 
 /** Compact JSON as `json.dumps` has it: blanks after commas and colons, and ASCII only. */

@@ -72,7 +72,10 @@ export interface KeyParts {
   begin(groupKey: string, size: number): Promise<void>
   /** Expects one part more (`add_to_chord`). */
   grow(groupKey: string): Promise<void>
-  /** Adds a part; gives all of them when it is the last one. `score` is its place, `Infinity` when it has none. */
-  add(groupKey: string, score: number, member: Uint8Array): Promise<CompletedParts | undefined>
+  /**
+   * Adds a part; gives all of them when it is the last one. `score` is its place, `Infinity` when it has none. One that
+   * begins with the same `head` bytes in the same place is the same part, run again; 0: cannot be told.
+   */
+  add(groupKey: string, score: number, member: Uint8Array, head: number): Promise<CompletedParts | undefined>
   end(groupKey: string): Promise<void>
 }

@@ -57,13 +57,26 @@ return out
 /**
  * Counts a part of a chord; gives all parts and the saved group when it was the last one.
  * KEYS: .j .t .s and the group's key. ARGV: the part, its score (nothing: a list is kept instead of a sorted set),
- * seconds to keep, 1 when the call may have been answered before.
+ * seconds to keep, 1 when the call may have been answered before, how many bytes at the part's head name its task.
+ * A task that runs again with another result is still one part: such two are neighbours, having one place and one head.
+ * A success stays, as with results; otherwise the later one does.
  */
 export const PART = redisScript(`
 local jkey, tkey, skey = KEYS[1], KEYS[2], KEYS[3]
 local count
 if ARGV[2] ~= '' then
   redis.call('ZADD', jkey, ARGV[2], ARGV[1])
+  local head = tonumber(ARGV[5])
+  local rank = head > 0 and redis.call('ZRANK', jkey, ARGV[1])
+  for step = -1, rank and 1 or -2, 2 do
+    local near = rank + step
+    local other = near >= 0 and redis.call('ZRANGE', jkey, near, near)[1]
+    if other and string.sub(other, 1, head) == string.sub(ARGV[1], 1, head) then
+      local success = string.find(other, 'SUCCESS', head + 1, true)
+      redis.call('ZREM', jkey, success and success <= head + 8 and ARGV[1] or other)
+      break
+    end
+  end
   count = redis.call('ZCOUNT', jkey, '-inf', '+inf')
 else
   if ARGV[4] ~= '1' or type(redis.pcall('LPOS', jkey, ARGV[1])) ~= 'number' then

@@ -315,6 +315,25 @@ describe.skipIf(noRedis)('redis results', () => {
       expect(await chords?.partDone('c2', 1, metaOf('b', 'SUCCESS', 1))).toHaveLength(2)
     })
 
+    it('CNV-119 counts a part that ran again with another result once, and keeps its success', async () => {
+      const { chords } = open()
+      const error = { type: 'ValueError', module: 'builtins', args: ['late'], traceback: undefined }
+      for (const place of [0, Number.POSITIVE_INFINITY]) {
+        const id = `c2b-${place}`
+        await chords?.begin(id, 3)
+        await chords?.partDone(id, place, metaOf('ab', 'FAILURE', error))
+        await chords?.partDone(id, place, metaOf('a', 'SUCCESS', 7))
+        expect(await chords?.partDone(id, place, metaOf('ab', 'SUCCESS', 1))).toBeUndefined()
+        expect(await chords?.partDone(id, place, metaOf('ab', 'FAILURE', error))).toBeUndefined()
+        const parts = await chords?.partDone(id, place, metaOf('b', 'SUCCESS', 2))
+        expect(parts?.map(({ taskId, result }) => [taskId, result])).toEqual([
+          ['a', 7],
+          ['ab', 1],
+          ['b', 2],
+        ])
+      }
+    })
+
     it('TSK-093 expects a part more for each that was added', async () => {
       const { chords } = open()
       await chords?.begin('c3', 1)

@@ -86,7 +86,8 @@ export class RedisResultStore implements KeyValueStore {
     this.parts = {
       begin: (groupKey, size) => this.set(`${groupKey}.s`, Buffer.from(String(size))),
       grow: (groupKey) => this.#grow(groupKey),
-      add: (groupKey, score, member) => this.#addPart(groupKey, isOrdered ? score : undefined, member),
+      add: (groupKey, score, member, head) =>
+        this.#addPart(groupKey, isOrdered ? score : undefined, member, head),
       end: (groupKey) => this.#endParts(groupKey),
     }
     if (target.isUnverified) {
@@ -228,11 +229,12 @@ export class RedisResultStore implements KeyValueStore {
     groupKey: string,
     score: number | undefined,
     member: Uint8Array,
+    head: number,
   ): Promise<CompletedParts | undefined> {
     const keys = [`${groupKey}.j`, `${groupKey}.t`, `${groupKey}.s`, groupKey]
     const place = score === undefined ? '' : Number.isFinite(score) ? String(score) : '+inf'
     const reply = await this.#run('write', (client, isAgain) =>
-      client.script(PART, keys, [Buffer.from(member), place, this.#keepSeconds, isAgain ? 1 : 0]),
+      client.script(PART, keys, [Buffer.from(member), place, this.#keepSeconds, isAgain ? 1 : 0, head]),
     )
     if (!Array.isArray(reply)) return undefined
     const [group, members] = reply as unknown[]
