@@ -14,7 +14,7 @@ export class TcpProxy {
   readonly #links = new Set<Link>()
   #refusing = false
   #stalled = false
-  #halfOpen = false
+  readonly #halfOpen = new Set<Link>()
   #delayMs = 0
 
   private constructor(server: Server, target: number) {
@@ -58,7 +58,7 @@ export class TcpProxy {
       from.on('data', (chunk) => this.#forward(from, to, chunk))
       // A half-open link tells neither side that the other has gone.
       from.on('close', () => {
-        if (this.#halfOpen) return
+        if (this.#halfOpen.has(link)) return
         this.#links.delete(link)
         to.destroy()
       })
@@ -104,10 +104,10 @@ export class TcpProxy {
 
   /** The broker's side is closed while the client's stays open and silent, as when a firewall forgets a connection. */
   halfOpen(): void {
-    this.#halfOpen = true
-    for (const { client, upstream } of this.#links) {
-      client.pause()
-      upstream.destroy()
+    for (const link of this.#links) {
+      this.#halfOpen.add(link)
+      link.client.pause()
+      link.upstream.destroy()
     }
   }
 
@@ -118,10 +118,12 @@ export class TcpProxy {
 
   /** Ends every disturbance; what was stalled flows on, what was half-open is reset. */
   heal(): void {
-    if (this.#halfOpen) {
-      this.#halfOpen = false
-      this.reset()
+    // Others were made since, and are as good as any.
+    for (const link of this.#halfOpen) {
+      this.#links.delete(link)
+      link.client.resetAndDestroy()
     }
+    this.#halfOpen.clear()
     this.#refusing = false
     this.#stalled = false
     this.#delayMs = 0
@@ -133,7 +135,7 @@ export class TcpProxy {
 
   /** Closes the listener and every connection. */
   async close(): Promise<void> {
-    this.#halfOpen = false
+    this.#halfOpen.clear()
     const closed = once(this.#server, 'close')
     this.#server.close()
     this.reset()

@@ -41,9 +41,9 @@ async function underLoad(
   }
 }
 
-/** Resolves when `worker` has begun a task, so that what follows hits it at work; bounded. */
+/** Resolves when `worker` begins a task, so that what follows hits it at work and connected; bounded. */
 async function atWork(trial: Trial, worker: TrialWorker): Promise<void> {
-  let seen = 0
+  let seen = trial.oracle.read().length
   await trial.oracle.until((facts) => {
     for (; seen < facts.length; seen++) {
       if (facts[seen]?.what === 'start' && facts[seen]?.who === worker.name) return true
