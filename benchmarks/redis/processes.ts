@@ -130,12 +130,31 @@ export async function runPython<T>(round: Round, args: readonly string[]): Promi
 
 /** Resident memory of a process and all its descendants, in MB. */
 export function treeMemoryMb(pid: number): number {
+  let kb = 0
+  for (const member of familyOf(pid)) {
+    const status = readFileSync(`/proc/${member}/status`, 'utf8')
+    kb += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0)
+  }
+  return kb / 1024
+}
+
+/** Processor time that a process and its living descendants have used, in microseconds. */
+export function treeProcessorMicros(pid: number): number {
+  let ticks = 0
+  for (const member of familyOf(pid)) {
+    const fields = statFields(member)
+    ticks += Number(fields[11]) + Number(fields[12])
+  }
+  // Linux counts in hundredths of a second.
+  return ticks * 10_000
+}
+
+function familyOf(pid: number): ReadonlySet<number> {
   const parents = new Map<number, number>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
     try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]))
+      parents.set(Number(name), Number(statFields(Number(name))[1]))
     } catch {
       // It ended meanwhile.
     }
@@ -145,12 +164,13 @@ export function treeMemoryMb(pid: number): number {
     size = family.size
     for (const [child, parent] of parents) if (family.has(parent)) family.add(child)
   }
-  let kb = 0
-  for (const member of family) {
-    const status = readFileSync(`/proc/${member}/status`, 'utf8')
-    kb += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0)
-  }
-  return kb / 1024
+  return family
+}
+
+/** What `/proc` says of a process after its name: state, parent and so on. */
+function statFields(pid: number): readonly string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
 /** Waits until nothing waits and nothing is held; throws unless there are `results` results then. */

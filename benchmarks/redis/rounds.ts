@@ -13,6 +13,7 @@ import {
   runPython,
   startWorker,
   treeMemoryMb,
+  treeProcessorMicros,
 } from './processes.js'
 
 /** How a drain is done. */
@@ -57,8 +58,12 @@ export class RedisRounds {
       await runClient(round, [kind.startsWith('bullmq') ? 'bullmq' : 'celeriac', 'bulk', String(count)])
       const results = how.ignoreResult && kind !== 'celery-node' ? 0 : count
       const worker = startWorker(kind, round)
+      let micros = 0
       try {
+        await whenRan(round.folder, 1, worker)
+        const begun = treeProcessorMicros(worker.pid)
         await whenRan(round.folder, count, worker, 300_000)
+        micros = treeProcessorMicros(worker.pid) - begun
         await assertServerSettled(this.#server, kind, results)
       } finally {
         await worker.stop()
@@ -68,6 +73,7 @@ export class RedisRounds {
       const last = runs.at(-1)?.startedAtMs ?? 0
       const name = `drain redis, ${how.ignoreResult ? 'results ignored' : 'results stored'}, ${how.lateAck ? 'late' : 'early'} ack`
       this.#figures.add(name, kind, 'tasks/s', ((count - 1) / (last - first)) * 1000)
+      this.#figures.add(`${name}, processor`, kind, 'µs/task', micros / count)
     })
   }
 
