@@ -135,3 +135,13 @@ def on_error(task_id):
 @shared_task(name='py.has_order')
 def has_order(number):
     return Order.objects.filter(number=number).exists()
+
+
+@shared_task(name='py.total')
+def total(values):
+    return sum(values)
+
+
+@shared_task(name='py.count')
+def count(values):
+    return len(values)
