@@ -91,40 +91,54 @@ export class AmqpConnection implements Connection {
     await this.#topology.declare(topology)
   }
 
-  async publish(
-    messages: readonly Outgoing[],
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<void> {
-    this.#assertOpen('publish')
-    options.signal?.throwIfAborted()
-    const publishing = this.#publish(messages, options.signal)
+  publish(messages: readonly Outgoing[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options
+    if (this.#ending !== undefined) return Promise.reject(this.#ended('publish'))
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const publisher = this.#ready
+    const isReady = publisher !== undefined && messages.every(({ to }) => this.#topology.hasSeen(to.exchange))
+    if (isReady) return this.#send(publisher, messages, signal)
+    const publishing = this.#prepared(messages, signal).then((ready) => this.#send(ready, messages, signal))
     this.#publishes.add(publishing)
-    try {
-      await publishing
-    } finally {
-      this.#publishes.delete(publishing)
-    }
+    const forget = (): boolean => this.#publishes.delete(publishing)
+    publishing.then(forget, forget)
+    return publishing
   }
 
-  async #publish(messages: readonly Outgoing[], signal: AbortSignal | undefined): Promise<void> {
-    // A channel does not survive a message for an exchange that is not there, nor do those beside it.
-    const unseen = new Set(
-      messages.flatMap(({ to }) => (this.#topology.hasSeen(to.exchange) ? [] : to.exchange)),
-    )
-    for (const exchange of unseen) await this.#unlessOver(this.#topology.assertExchange(exchange), signal)
-    const publisher = this.#ready ?? (await this.#unlessOver(this.#publishing(), signal))
-    let returned = await publisher.publish(messages, signal)
-    if (returned.length === 0) return
-    const queues = new Set(returned.flatMap(({ to }) => this.#topology.queuesOf(to.exchange, to.routingKey)))
-    if (await this.#unlessOver(this.#topology.redeclare([...queues]), signal)) {
-      returned = await publisher.publish(returned, signal)
-    }
+  /** The publisher, once the exchanges are known to be there: a channel does not survive a message for one that is not. */
+  async #prepared(messages: readonly Outgoing[], signal: AbortSignal | undefined): Promise<AmqpPublisher> {
+    const unseen = messages.flatMap(({ to }) => (this.#topology.hasSeen(to.exchange) ? [] : to.exchange))
+    for (const exchange of new Set(unseen))
+      await untilAborted(this.#topology.assertExchange(exchange), signal)
+    return untilAborted(this.#publishing(), signal)
+  }
+
+  #send(
+    publisher: AmqpPublisher,
+    messages: readonly Outgoing[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    return publisher
+      .publish(messages, signal)
+      .then((returned) => (returned.length > 0 ? this.#sendAgain(publisher, returned, signal) : undefined))
+  }
+
+  /** What no queue took, once more when its queues could be declared again. */
+  async #sendAgain(
+    publisher: AmqpPublisher,
+    messages: readonly Outgoing[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const queues = new Set(messages.flatMap(({ to }) => this.#topology.queuesOf(to.exchange, to.routingKey)))
+    const isDeclared = await untilAborted(this.#topology.redeclare([...queues]), signal)
+    const returned = isDeclared ? await publisher.publish(messages, signal) : messages
     const first = returned[0]
     if (first === undefined) return
     const { exchange, routingKey } = first.to
+    const count = returned.length === 1 ? 'a message' : `${returned.length} messages`
     throw new UnroutableError(
-      `the broker ${this.#main.shownUrl} gave ${returned.length} of ${messages.length} messages back: no queue is ` +
-        `bound to the exchange '${exchange}' for the routing key '${routingKey}'. Declare one, or correct the route.`,
+      `the broker ${this.#main.shownUrl} gave ${count} back: no queue is bound to the exchange '${exchange}' for the ` +
+        `routing key '${routingKey}'. Declare one, or correct the route.`,
     )
   }
 
@@ -214,10 +228,8 @@ export class AmqpConnection implements Connection {
   async #openPublisher(): Promise<AmqpPublisher> {
     const { signal } = this.#over
     const link = this.#mustSettle ? await this.#options.openLink(signal) : this.#main
-    if (signal.aborted) {
-      link.lose(signal.reason)
-      throw signal.reason
-    }
+    if (signal.aborted) link.lose(signal.reason)
+    signal.throwIfAborted()
     this.#own(link)
     const publisher = new AmqpPublisher(link)
     this.#publishers.add(publisher)
@@ -272,12 +284,6 @@ export class AmqpConnection implements Connection {
     await Promise.all([...this.#publishers].map((publisher) => publisher.retire()))
   }
 
-  /** Rejects with the signal's reason, or with the loss of this connection. */
-  async #unlessOver<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    const { signal: over } = this.#over
-    return untilAborted(work, signal === undefined ? over : AbortSignal.any([signal, over]))
-  }
-
   #assertOpen(what: string): void {
     if (this.#ending !== undefined) throw this.#ended(what)
   }
@@ -295,7 +301,8 @@ async function closeGetting(channel: Channel, acks: AmqpAcks): Promise<void> {
   await channel.close()
 }
 
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
   let stop = (): void => {}
   const aborted = new Promise<never>((_resolve, reject) => {
     stop = () => reject(signal.reason)

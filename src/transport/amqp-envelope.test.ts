@@ -36,7 +36,10 @@ describe('envelopes over AMQP', () => {
   })
 
   it('leave out what was not given, and read what is missing as empty', () => {
-    expect(Object.keys(publishOptions(message('a'), true)).sort()).toEqual([
+    const written = Object.entries(publishOptions(message('a'), true)).filter(
+      ([, value]) => value !== undefined,
+    )
+    expect(written.map(([name]) => name).toSorted()).toEqual([
       'contentEncoding',
       'contentType',
       'correlationId',

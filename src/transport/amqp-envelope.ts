@@ -15,7 +15,7 @@ const int32Max = 2_147_483_647
 /** What amqplib is given to publish an envelope. */
 export function publishOptions(envelope: Envelope, mandatory: boolean): Options.Publish {
   const { contentType, contentEncoding, headers, properties: p } = envelope
-  return defined({
+  const options: { [K in keyof Options.Publish]: Options.Publish[K] | undefined } = {
     contentType: contentType === '' ? undefined : contentType,
     contentEncoding: contentEncoding === '' ? undefined : contentEncoding,
     headers: amqpTable(headers),
@@ -30,7 +30,9 @@ export function publishOptions(envelope: Envelope, mandatory: boolean): Options.
     userId: p.userId,
     appId: p.appId,
     mandatory,
-  })
+  }
+  // amqplib leaves out what is undefined
+  return options as Options.Publish
 }
 
 /** The body as amqplib wants it: the same bytes. */
@@ -66,7 +68,8 @@ export function envelopeOf({ content, properties: p }: Pick<Message, 'content' |
 /** A field table for amqplib, with every number's type said. */
 export function amqpTable(table: Readonly<Record<string, unknown>>): Table {
   const written: Table = {}
-  for (const [name, value] of Object.entries(table)) {
+  for (const name of Object.keys(table)) {
+    const value = table[name]
     if (value !== undefined) written[name] = fieldValue(value)
   }
   // an own '!' would be read as amqplib's way to name a type; an inherited one is not

@@ -392,6 +392,30 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       const again = await connection.get(dead)
       expect(again?.envelope.headers['x-death']).toEqual(deaths)
     })
+
+    it('is lost when a message is held for longer than consumer_timeout, and says what to change', async () => {
+      const limit = (tickMs: number, timeoutMs: number): Promise<string> =>
+        server.ctl(
+          'eval',
+          `application:set_env(rabbit, channel_tick_interval, ${tickMs}), application:set_env(rabbit, consumer_timeout, ${timeoutMs}).`,
+        )
+      await limit(200, 300)
+      try {
+        const connection = await connect()
+        await declare(connection, durable(queue))
+        await connection.publish(toQueue(queue, ['waits', 'parked']))
+        const collector = await consume(connection)
+        await collector.count(2)
+        await collector.deliveries[1]?.park?.(Date.now() + 3_600_000)
+        const cause = await connection.closed
+        expect(cause).toBeInstanceOf(ConnectionLostError)
+        expect(cause?.message).toMatch(/longer than the consumer_timeout/)
+        await expect(collector.deliveries[0]?.ack()).rejects.toThrow(DeliveryLostError)
+        await lengthOf(await connect(), 1)
+      } finally {
+        await limit(60_000, 1_800_000)
+      }
+    })
   })
 
   describe('parking', () => {

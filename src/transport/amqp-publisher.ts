@@ -46,7 +46,12 @@ export class AmqpPublisher {
   readonly #link: AmqpLink
   #channel: ConfirmChannel | undefined
   #opening: Promise<void> | undefined
-  readonly #waiting: Entry[] = []
+  #waiting: Entry[] = []
+  /** Where the waiting ones begin: taking from the front of an array costs its length. */
+  #first = 0
+  #isPumping = false
+  /** Given up since the waiting ones were last looked through. */
+  #given = 0
   readonly #unconfirmed = new Set<Entry>()
   #bytes = 0
   #isNacking = false
@@ -64,7 +69,10 @@ export class AmqpPublisher {
   publish(messages: readonly Outgoing[], signal: AbortSignal | undefined): Promise<readonly Outgoing[]> {
     if (messages.length === 0) return Promise.resolve([])
     return new Promise((resolve, reject) => {
-      const stop = (): void => fail(signal?.reason)
+      const stop = (): void => {
+        fail(signal?.reason)
+        this.#dropOver(messages.length)
+      }
       const settled = (): void => {
         batch.isOver = true
         signal?.removeEventListener('abort', stop)
@@ -96,7 +104,7 @@ export class AmqpPublisher {
 
   /** Resolves when nothing is waiting or unconfirmed. */
   async idle(): Promise<void> {
-    if (this.#waiting.length === 0 && this.#unconfirmed.size === 0) return
+    if (this.#waitingCount === 0 && this.#unconfirmed.size === 0) return
     await new Promise<void>((resolve) => this.#onIdle.push(resolve))
   }
 
@@ -109,7 +117,7 @@ export class AmqpPublisher {
   /** Rejects everything that is left: the link has ended. */
   end(): void {
     const lost = this.#link.lost('publish')
-    for (const { batch } of this.#waiting.splice(0)) batch.reject(lost)
+    for (const { batch } of this.#takeWaiting()) batch.reject(lost)
     for (const { batch } of this.#unconfirmed) batch.reject(lost)
     this.#unconfirmed.clear()
     this.#bytes = 0
@@ -130,15 +138,17 @@ export class AmqpPublisher {
       this.#opening ??= this.#open()
       return
     }
-    this.#link.cork()
-    let sent = 0
-    for (const entry of this.#waiting) {
-      if (this.#unconfirmed.size >= mostUnconfirmed || this.#bytes >= mostUnconfirmedBytes) break
-      sent += 1
+    if (this.#waitingCount > 0) this.#link.cork()
+    while (this.#unconfirmed.size < mostUnconfirmed && this.#bytes < mostUnconfirmedBytes) {
+      const entry = this.#waiting[this.#first]
+      if (entry === undefined) {
+        this.#waiting = []
+        this.#first = 0
+        break
+      }
+      this.#first += 1
       if (!entry.batch.isOver) this.#send(this.#channel, entry)
     }
-    // one removal for all: a shift for each would be quadratic
-    if (sent > 0) this.#waiting.splice(0, sent)
     this.#tellIdle()
   }
 
@@ -153,11 +163,11 @@ export class AmqpPublisher {
       channel.prependListener('close', () => this.#onChannelClosed(channel))
       this.#channel = channel
     } catch (error) {
-      for (const { batch } of this.#waiting.splice(0)) batch.reject(error)
+      for (const { batch } of this.#takeWaiting()) batch.reject(error)
     } finally {
       this.#opening = undefined
     }
-    if (this.#waiting.length > 0) this.#pump()
+    if (this.#waitingCount > 0) this.#pump()
     this.#tellIdle()
   }
 
@@ -202,8 +212,37 @@ export class AmqpPublisher {
       batch.left -= 1
       if (batch.left === 0) batch.resolve(batch.returned)
     }
-    if (this.#waiting.length > 0) this.#pump()
+    if (this.#waitingCount > 0) this.#pumpSoon()
     else this.#tellIdle()
+  }
+
+  get #waitingCount(): number {
+    return this.#waiting.length - this.#first
+  }
+
+  /** `count` more have been given up; those that still wait are let go of, now and then. */
+  #dropOver(count: number): void {
+    this.#given += count
+    if (this.#given < 100 || this.#given * 2 < this.#waitingCount) return
+    this.#given = 0
+    this.#waiting = this.#takeWaiting().filter(({ batch }) => !batch.isOver)
+  }
+
+  #takeWaiting(): Entry[] {
+    const taken = this.#waiting.slice(this.#first)
+    this.#waiting = []
+    this.#first = 0
+    return taken
+  }
+
+  /** Once for all that one frame has confirmed. */
+  #pumpSoon(): void {
+    if (this.#isPumping) return
+    this.#isPumping = true
+    process.nextTick(() => {
+      this.#isPumping = false
+      this.#pump()
+    })
   }
 
   #forget(entry: Entry): boolean {
@@ -244,7 +283,7 @@ export class AmqpPublisher {
         entry.batch.reject(culprits.has(entry) ? this.#refused(entry, refusal) : unknown)
       }
     }
-    if (this.#waiting.length > 0) this.#pump()
+    if (this.#waitingCount > 0) this.#pump()
     else this.#tellIdle()
   }
 
@@ -254,7 +293,7 @@ export class AmqpPublisher {
   }
 
   #tellIdle(): void {
-    if (this.#onIdle.length === 0 || this.#waiting.length > 0 || this.#unconfirmed.size > 0) return
+    if (this.#onIdle.length === 0 || this.#waitingCount > 0 || this.#unconfirmed.size > 0) return
     for (const tell of this.#onIdle.splice(0)) tell()
   }
 }
