@@ -81,13 +81,16 @@ describe.each([redisKind, filesystemKind])('canvases sent from Node over $name',
     it.runIf(kind === redisKind)(
       'over Redis, where a level takes no seconds, runs chords in the bodies of chords, whose headers came without copies of the bodies',
       async () => {
-        for (const [where, a, b] of sides()) {
+        const node = define()
+        // A Python worker that starts an inner chord copies its body again, threefold with every level.
+        const all = [...sides().map((side) => [...side, 3] as const), ['Node', node, node, 10] as const]
+        for (const [where, a, b, depth] of all) {
           let body: Signature<[number[]], number> = a.total.s()
-          for (let level = 0; level < 3; level++) {
+          for (let level = 0; level < depth; level++) {
             body = chord([b.total.s(), a.total.s()], body) as Signature as Signature<[number[]], number>
           }
           const result = await chord([a.add.s(1, 0), b.add.s(1, 0)], body).applyAsync()
-          expect(await result.get({ timeout }), where).toBe(2 ** 4)
+          expect(await result.get({ timeout }), where).toBe(2 ** (depth + 1))
         }
       },
     )

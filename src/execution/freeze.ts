@@ -182,18 +182,33 @@ function headerId(shape: Shape, newId: () => string): string {
  * As Celery does: the chord's own id becomes that of its header, by which a Python worker counts the parts and the
  * parts get their group when the header is sent.
  */
+function holdsChord(shape: Shape): boolean {
+  if (shape.subtaskType === 'chord') return true
+  const steps = listOption(shape.kwargs['tasks']).map(readShape)
+  if (shape.subtaskType === 'group') return steps.some(holdsChord)
+  // A group that has a next step is a chord once it runs.
+  const last = steps.length - 1
+  return (
+    shape.subtaskType === 'chain' &&
+    steps.some((step, index) => holdsChord(step) || (step.subtaskType === 'group' && index < last))
+  )
+}
+
 function freezeChord(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
   const gid = headerId(shape, newId)
   const body = freeze(readShape(shape.kwargs['body']), options, newId)
   const chord = writeShape(body.shape)
+  // Whoever starts the chord sets it anew. Copies of a body that holds a chord itself would grow threefold with every
+  // level, and are left out (see canvas/chord.ts).
+  const copied = holdsChord(body.shape) ? undefined : chord
   const members = headerMembers(shape).map((member, groupIndex) =>
-    freeze(member, { groupIndex, chord, rootId: options.rootId }, newId),
+    freeze(member, { groupIndex, chord: copied, rootId: options.rootId }, newId),
   )
   const header = writeShape({
     task: 'celery.group',
     args: [],
     kwargs: { tasks: members.map((member) => writeShape(member.shape)) },
-    options: { task_id: gid, chord },
+    options: { task_id: gid, ...(copied === undefined ? {} : { chord }) },
     subtaskType: 'group',
     immutable: false,
   })
