@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,19 +8,39 @@ const root = resolve(import.meta.dirname, '..')
 const inRoot = (command: string, args: readonly string[]): string =>
   execFileSync(command, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
+/** All that packing reads. */
+const sources = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'protocol',
+  'src',
+  'scripts',
+  'README.md',
+  'CHANGELOG.md',
+  'LICENSE',
+]
+
 /** What a user gets from the registry: packed, installed in an empty project, imported, required, compiled and run. */
 describe('the package as users install it', () => {
   let folder: string
   let tarball: string
   let packed: string[]
+  const copies: string[] = []
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'celeriac-package-'))
-    // Packing builds: what is published never depends on what happened to be compiled.
-    rmSync(join(root, 'dist'), { recursive: true, force: true })
-    const [entry] = JSON.parse(inRoot('npm', ['pack', '--json', '--pack-destination', folder])) as [
-      { filename: string; files: { path: string }[] },
-    ]
+    // Packing builds: what is published never depends on what happened to be compiled. In a copy, since other tests run
+    // what is compiled here meanwhile.
+    const copy = mkdtempSync(join(tmpdir(), 'celeriac-sources-'))
+    copies.push(copy)
+    for (const name of sources) cpSync(join(root, name), join(copy, name), { recursive: true })
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+    const pack = ['pack', '--json', '--pack-destination', folder]
+    const [entry] = JSON.parse(
+      execFileSync('npm', pack, { cwd: copy, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }),
+    ) as [{ filename: string; files: { path: string }[] }]
     tarball = join(folder, entry.filename)
     packed = entry.files.map((file) => file.path)
     writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
@@ -29,7 +49,9 @@ describe('the package as users install it', () => {
       stdio: 'pipe',
     })
   })
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  afterAll(() => {
+    for (const made of [folder, ...copies]) rmSync(made, { recursive: true, force: true })
+  })
 
   const inProject = (...args: string[]): string =>
     execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
