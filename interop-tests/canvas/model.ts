@@ -57,7 +57,9 @@ export function isEnding(ending: Ending, answer: Answer): boolean {
   if (ending.errors === undefined) return JSON.stringify(answer.value) === JSON.stringify(ending.value)
   const text = String(answer.args?.[0])
   if (answer.error === 'ValueError') return ending.errors.includes(text)
-  return answer.error === 'ChordError' && ending.errors.some((tag) => text.includes(`ValueError('${tag}')`))
+  // Quotes are escaped once more for each chord that failed because of another.
+  const words = text.replaceAll('\\', '')
+  return answer.error === 'ChordError' && ending.errors.some((tag) => words.includes(`ValueError('${tag}')`))
 }
 
 /** As `short` of canvas_app.py. */
