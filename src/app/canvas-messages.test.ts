@@ -343,7 +343,13 @@ describe('messages of a canvas beside those of Celery', () => {
     files.filter((file) => file.startsWith(prefix)).map((file) => file.slice(prefix.length, -'.json'.length))
 
   const sent = names('canvas-sent-')
+  const unlocked = names('canvas-unlock-')
   const about = (kinds: RegExp): string[] => sent.filter((name) => kinds.test(name))
+  const chains = about(/^(task|chain|freeze)/)
+  const groups = about(/^group/)
+  const chords = about(/^chord/)
+  const maps = about(/^(map|starmap|chunks)/)
+  const stamps = about(/^(stamp|protocol)/)
   const compared = async (name: string): Promise<void> => {
     app = new RecordingApp(true)
     const ours = await sentHere(app, canvases(app)[name])
@@ -356,24 +362,21 @@ describe('messages of a canvas beside those of Celery', () => {
     expect(sent.length).toBeGreaterThan(75)
   })
 
-  it.each(about(/^(task|chain|freeze)/))(
+  it.each(chains)(
     'CNV-003 CNV-012 CNV-019 CNV-020 CNV-021 CNV-023..027 CNV-035 CNV-036 CNV-038 CNV-039 CNV-041 CNV-043..046 CNV-048 CNV-091 sends %s as Celery does',
     compared,
   )
-  it.each(about(/^group/))('CNV-061 CNV-063..071 CNV-073 sends %s as Celery does', compared)
-  it.each(about(/^chord/))(
+  it.each(groups)('CNV-061 CNV-063..071 CNV-073 sends %s as Celery does', compared)
+  it.each(chords)(
     'CNV-028 CNV-031 CNV-033 CNV-034 CNV-077..085 CNV-087 CNV-088 CNV-109 sends %s as Celery does',
     compared,
   )
-  it.each(about(/^(map|starmap|chunks)/))('CNV-002 CNV-132..134 sends %s as Celery does', compared)
-  it.each(about(/^(stamp|protocol)/))('CNV-136..141 CNV-144 CNV-145 sends %s as Celery does', compared)
+  it.each(maps)('CNV-002 CNV-132..134 sends %s as Celery does', compared)
+  it.each(stamps)('CNV-136..141 CNV-144 CNV-145 sends %s as Celery does', compared)
 
-  it.each(names('canvas-unlock-'))(
-    'CNV-111 BLT-004 sends %s with celery.chord_unlock where nobody counts',
-    async (name) => {
-      app = new RecordingApp(false)
-      const ours = await sentHere(app, canvases(app)[name])
-      expect(comparable(ours, name)).toEqual(comparable(sample(`canvas-unlock-${name}`), name))
-    },
-  )
+  it.each(unlocked)('CNV-111 BLT-004 sends %s with celery.chord_unlock where nobody counts', async (name) => {
+    app = new RecordingApp(false)
+    const ours = await sentHere(app, canvases(app)[name])
+    expect(comparable(ours, name)).toEqual(comparable(sample(`canvas-unlock-${name}`), name))
+  })
 })
