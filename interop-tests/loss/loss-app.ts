@@ -6,7 +6,7 @@ import type { openTransport } from '../../src/transport/open.js'
 import type { Delivery, Transport } from '../../src/transport/transport.js'
 
 const { LOSS_BROKER_URL = '', LOSS_BROKER_OPTIONS = '{}', LOSS_ORACLE = '', LOSS_WORKER = '' } = process.env
-const { LOSS_ETA_LIMIT = '' } = process.env
+const { LOSS_ETA_LIMIT = '', LOSS_QUEUE_TYPE = 'classic' } = process.env
 const oracle = openSync(LOSS_ORACLE, 'a')
 const record = (what: string, id?: string): void => {
   writeSync(oracle, `${JSON.stringify({ at: Date.now(), what, id, who: LOSS_WORKER })}\n`)
@@ -60,6 +60,7 @@ export const app = new WatchedCelery('loss', {
   brokerUrl: LOSS_BROKER_URL,
   brokerTransportOptions: JSON.parse(LOSS_BROKER_OPTIONS) as Record<string, unknown>,
   taskDefaultQueue: 'loss',
+  taskDefaultQueueType: LOSS_QUEUE_TYPE,
   taskIgnoreResult: true,
   taskAcksLate: true,
   taskRejectOnWorkerLost: true,

@@ -20,6 +20,7 @@ app.conf.update(
     broker_transport_options=json.loads(os.environ['LOSS_BROKER_OPTIONS']),
     broker_connection_retry_on_startup=True,
     task_default_queue='loss',
+    task_default_queue_type=os.environ['LOSS_QUEUE_TYPE'],
     task_ignore_result=True,
     task_acks_late=True,
     task_reject_on_worker_lost=True,

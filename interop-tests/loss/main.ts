@@ -4,6 +4,7 @@
  *   npm run loss                                     all scenarios in full, celeriac and Celery, over Redis
  *   npm run loss -- kill-trickle --side celeriac --kills 1000 --seed 42
  *   npm run loss -- --broker filesystem --short --json
+ *   npm run loss -- --broker rabbitmq                classic queues; --broker quorum for quorum queues
  *
  * Ends with 1 when a celeriac worker lost a task, ran one twice without reason or ran one that nobody sent.
  */
@@ -30,7 +31,7 @@ const { values, positionals } = parseArgs({
 })
 
 if (values.help) {
-  console.log(`npm run loss -- [scenario...] [--side celeriac|celery|both] [--broker redis|filesystem]
+  console.log(`npm run loss -- [scenario...] [--side celeriac|celery|both] [--broker redis|filesystem|rabbitmq|quorum]
   [--kills n] [--tasks n] [--seed n] [--visibility seconds] [--short] [--json]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 columns: lost = published, effect never seen; twice = effect again without reason; ghosts = ran unsent or undead;

@@ -14,6 +14,7 @@ export class TcpProxy {
   readonly #links = new Set<Link>()
   #refusing = false
   #stalled = false
+  #muted = false
   readonly #halfOpen = new Set<Link>()
   #delayMs = 0
 
@@ -62,7 +63,7 @@ export class TcpProxy {
         this.#links.delete(link)
         to.destroy()
       })
-      if (this.#stalled) from.pause()
+      if (this.#stalled || (this.#muted && from === upstream)) from.pause()
       else from.resume()
     }
   }
@@ -111,6 +112,12 @@ export class TcpProxy {
     }
   }
 
+  /** What the broker says arrives no more, what it is told still does; `heal` resets these connections. */
+  mute(): void {
+    this.#muted = true
+    for (const { upstream } of this.#links) upstream.pause()
+  }
+
   /** Every chunk arrives so much later. */
   delay(ms: number): void {
     this.#delayMs = ms
@@ -124,6 +131,10 @@ export class TcpProxy {
       link.client.resetAndDestroy()
     }
     this.#halfOpen.clear()
+    if (this.#muted) {
+      this.#muted = false
+      this.reset()
+    }
     this.#refusing = false
     this.#stalled = false
     this.#delayMs = 0

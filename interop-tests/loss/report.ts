@@ -1,3 +1,4 @@
+import type { RabbitServer } from '../rabbitmq-server.js'
 import type { Amounts, Scenario } from './scenarios.js'
 import { type BrokerName, type Side, Trial } from './trial.js'
 import type { Verdict } from './verdict.js'
@@ -27,10 +28,12 @@ export async function runScenario(options: {
   seed: number
   amounts: Amounts
   visibilitySeconds: number
+  /** See `Trial.start`. */
+  rabbit?: RabbitServer
 }): Promise<Outcome> {
   const { scenario, side, broker, seed, amounts, visibilitySeconds } = options
   const started = performance.now()
-  const trial = await Trial.start({ side, broker, seed, visibilitySeconds })
+  const trial = await Trial.start({ side, broker, seed, visibilitySeconds, rabbit: options.rabbit })
   let isClean = false
   try {
     await scenario.run(trial, amounts)

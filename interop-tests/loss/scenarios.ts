@@ -1,5 +1,5 @@
 /** What is done to workers and brokers in the loss trials. */
-import type { BrokerName, Side, Trial, TrialWorker } from './trial.js'
+import { type BrokerName, queue, type Side, type Trial, type TrialWorker } from './trial.js'
 
 /** How much of a scenario is done; the command line and the short form in CI choose. */
 export interface Amounts {
@@ -22,7 +22,10 @@ export interface Scenario {
   run(trial: Trial, amounts: Amounts): Promise<void>
 }
 
-const all: readonly BrokerName[] = ['redis', 'filesystem']
+const all: readonly BrokerName[] = ['redis', 'filesystem', 'rabbitmq', 'quorum']
+const withLinks: readonly BrokerName[] = ['redis', 'rabbitmq', 'quorum']
+const rabbits: readonly BrokerName[] = ['rabbitmq', 'quorum']
+const withLeases: readonly BrokerName[] = ['redis', 'filesystem']
 const onlyRedis: readonly BrokerName[] = ['redis']
 
 /** Runs `disturb` while tasks are published; errors of either end both. */
@@ -116,7 +119,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'freeze',
-    brokers: all,
+    brokers: withLeases,
     full: { rounds: 10, tasks: 0 },
     short: { rounds: 1, tasks: 0 },
     async run(trial, { rounds }) {
@@ -138,7 +141,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'partition',
-    brokers: onlyRedis,
+    brokers: withLinks,
     full: { rounds: 10, tasks: 0 },
     short: { rounds: 1, tasks: 0 },
     async run(trial, { rounds }) {
@@ -164,7 +167,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'flaps',
-    brokers: onlyRedis,
+    brokers: withLinks,
     full: { rounds: 200, tasks: 0 },
     short: { rounds: 10, tasks: 0 },
     async run(trial, { rounds }) {
@@ -186,7 +189,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'broker-restart',
-    brokers: onlyRedis,
+    brokers: withLinks,
     full: { rounds: 50, tasks: 0 },
     short: { rounds: 2, tasks: 0 },
     async run(trial, { rounds }) {
@@ -196,17 +199,18 @@ export const scenarios: readonly Scenario[] = [
           await trial.pause(trial.random.between(200, 1500))
           // While the broker is away nobody can renew or acknowledge.
           await trial.absence(worker, {
-            begin: () => trial.redis.server.stop(trial.random.pick(['SIGTERM', 'SIGKILL'])),
+            begin: () => trial.server.stop(trial.random.pick(['SIGTERM', 'SIGKILL'])),
             during: () => trial.pause(trial.random.between(0, 1000)),
-            end: () => trial.redis.server.restart(),
+            end: () => trial.server.restart(),
           })
         }
       })
     },
   },
   {
+    // Over AMQP a loop that is blocked for two heartbeats has lost its connection, as RabbitMQ sees it.
     name: 'blocked-event-loop',
-    brokers: all,
+    brokers: withLeases,
     full: { rounds: 0, tasks: 20 },
     short: { rounds: 0, tasks: 2 },
     async run(trial, { tasks }) {
@@ -256,6 +260,60 @@ export const scenarios: readonly Scenario[] = [
         await (round % 2 === 0 ? worker.kill() : worker.terminate(10_000))
         worker = await next
       }
+    },
+  },
+  {
+    // The queue goes while nothing is in it; what is sent afterwards must be run by the worker that was there.
+    name: 'queue-deleted',
+    brokers: rabbits,
+    full: { rounds: 20, tasks: 20 },
+    short: { rounds: 2, tasks: 3 },
+    async run(trial, { rounds, tasks }) {
+      await trial.worker()
+      for (let round = 0; round < rounds; round++) {
+        for (let i = 0; i < tasks; i++) await trial.publish(0.02)
+        await trial.settle(20_000)
+        await trial.rabbit.deleteQueue(queue)
+        await trial.pause(trial.random.between(0, 300))
+      }
+      for (let i = 0; i < tasks; i++) await trial.publish(0.02)
+    },
+  },
+  {
+    // RabbitMQ takes nothing from those who publish while its memory is short; workers go on.
+    name: 'memory-alarm',
+    brokers: rabbits,
+    full: { rounds: 10, tasks: 0 },
+    short: { rounds: 1, tasks: 0 },
+    async run(trial, { rounds }) {
+      await trial.worker()
+      await underLoad(trial, { seconds: 0.1 }, async () => {
+        for (let round = 0; round < rounds; round++) {
+          await trial.pause(trial.random.between(100, 500))
+          await trial.rabbit.server.memoryAlarm(true)
+          await trial.pause(trial.random.between(0, 3000))
+          await trial.rabbit.server.memoryAlarm(false)
+        }
+        await trial.pause(500)
+      })
+    },
+  },
+  {
+    // A publish reaches the broker and its confirm does not come back: it may be refused to the caller, never lost.
+    name: 'cut-before-confirm',
+    brokers: rabbits,
+    full: { rounds: 100, tasks: 0 },
+    short: { rounds: 5, tasks: 0 },
+    async run(trial, { rounds }) {
+      await trial.worker()
+      await underLoad(trial, { seconds: 0.05 }, async () => {
+        for (let round = 0; round < rounds; round++) {
+          await trial.pause(trial.random.between(20, 300))
+          trial.publisherLink?.mute()
+          await trial.pause(trial.random.between(0, 100))
+          trial.publisherLink?.heal()
+        }
+      })
     },
   },
 ]

@@ -10,18 +10,24 @@ import { Celery } from '../../src/index.js'
 import { type Broker, FilesystemBroker, type Place, RedisBroker } from '../brokers.js'
 import { pythonPath } from '../harness.js'
 import { ProcessGuard } from '../process-guard.js'
+import type { RabbitServer } from '../rabbitmq-server.js'
+import type { RedisServer } from '../redis-server.js'
 import { Oracle } from './oracle.js'
 import { TcpProxy } from './proxy.js'
+import { LossRabbit } from './rabbit.js'
 import { SeededRandom } from './seeded-random.js'
 import { judge, type Verdict } from './verdict.js'
 
 const root = resolve(import.meta.dirname, '..', '..')
-const queue = 'loss'
+/** Where the tasks of every trial go. */
+export const queue = 'loss'
+/** RabbitMQ answers no acknowledgement; on a busy machine it has read one by then. */
+const unansweredAckMs = 500
 
 /** Whose worker is on trial. */
 export type Side = 'celeriac' | 'celery'
 /** Which broker it is on trial with. */
-export type BrokerName = 'redis' | 'filesystem'
+export type BrokerName = 'redis' | 'filesystem' | 'rabbitmq' | 'quorum'
 
 /** A worker process. */
 export class TrialWorker {
@@ -101,11 +107,13 @@ export class Trial {
   readonly oracle: Oracle
   readonly broker: Broker
   readonly visibilitySeconds: number
-  /** In front of Redis; workers started with `proxied` go through it. */
+  /** In front of the broker; workers started with `proxied` go through it. */
   readonly proxy: TcpProxy | undefined
   private readonly side: Side
   private readonly folder: string
   private readonly place: Place
+  /** In front of the broker; `publish` goes through it where there is one. */
+  readonly publisherLink: TcpProxy | undefined
   private readonly publisher: Celery
   private readonly workers: TrialWorker[] = []
   private readonly guard: ProcessGuard
@@ -118,21 +126,26 @@ export class Trial {
     visibilitySeconds: number,
     broker: Broker,
     proxy: TcpProxy | undefined,
+    publisherLink?: TcpProxy,
   ) {
     this.side = side
     this.random = new SeededRandom(seed)
     this.visibilitySeconds = visibilitySeconds
     this.broker = broker
     this.proxy = proxy
+    this.publisherLink = publisherLink
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-loss-'))
     this.guard = new ProcessGuard(join(this.folder, 'broker'))
     this.place = broker.place(this.folder)
     this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
     this.publisher = new Celery('loss', {
-      brokerUrl: this.place.brokerUrl,
+      brokerUrl: publisherLink ? through(this.place.brokerUrl, publisherLink) : this.place.brokerUrl,
       brokerTransportOptions: { ...this.place.brokerOptions },
       taskDefaultQueue: queue,
+      taskDefaultQueueType: this.queueType,
       taskIgnoreResult: true,
+      // A second copy of a message that had arrived would be run, and rightly; the trials count each effect.
+      ...(broker instanceof LossRabbit ? { taskPublishRetry: false } : {}),
     })
   }
 
@@ -141,8 +154,16 @@ export class Trial {
     broker: BrokerName
     seed: number
     visibilitySeconds: number
+    /** A RabbitMQ that several trials share, started by `LossRabbit.serve`. */
+    rabbit?: RabbitServer | undefined
   }): Promise<Trial> {
     const { side, seed, visibilitySeconds } = options
+    if (options.broker === 'rabbitmq' || options.broker === 'quorum') {
+      const rabbit = await LossRabbit.start(options.broker === 'quorum', visibilitySeconds, options.rabbit)
+      const { port } = rabbit.server
+      const links = await Promise.all([TcpProxy.start(port), TcpProxy.start(port)])
+      return new Trial(side, seed, visibilitySeconds, rabbit, ...links)
+    }
     if (options.broker === 'filesystem') {
       return new Trial(side, seed, visibilitySeconds, new FilesystemBroker(), undefined)
     }
@@ -159,7 +180,22 @@ export class Trial {
     throw new Error(`this scenario needs Redis, not ${this.broker.name}`)
   }
 
-  /** The proxy in front of Redis; throws over another broker. */
+  /** The RabbitMQ of this trial; throws over another broker. */
+  get rabbit(): LossRabbit {
+    if (this.broker instanceof LossRabbit) return this.broker
+    throw new Error(`this scenario needs RabbitMQ, not ${this.broker.name}`)
+  }
+
+  /** The server of this trial, to be stopped and started again; throws over a broker without one. */
+  get server(): RedisServer | RabbitServer {
+    return this.broker instanceof LossRabbit ? this.broker.server : this.redis.server
+  }
+
+  private get queueType(): 'classic' | 'quorum' {
+    return this.broker instanceof LossRabbit && this.broker.isQuorum ? 'quorum' : 'classic'
+  }
+
+  /** The proxy in front of the broker; throws over another broker. */
   get link(): TcpProxy {
     if (this.proxy) return this.proxy
     throw new Error(`this scenario needs a broker with connections, not ${this.broker.name}`)
@@ -179,7 +215,7 @@ export class Trial {
     const { concurrency = 4, proxied = false, side = this.side, pool = 'prefork', etaLimit } = options
     const name = `${side}-${this.workers.length}`
     const { brokerUrl, brokerOptions } = this.place
-    const url = proxied ? brokerUrl.replace(/:\d+(?=\/\d+$)/, `:${this.link.port}`) : brokerUrl
+    const url = proxied ? through(brokerUrl, this.link) : brokerUrl
     const shared = ['worker', '-Q', queue, '-c', String(concurrency), '-n', `${name}@test`, '-l', 'WARNING']
     const [command, args, cwd] =
       side === 'celeriac'
@@ -203,6 +239,7 @@ export class Trial {
         ),
         LOSS_BROKER_URL: side === 'celery' ? url.replace(/^filesystem:.*/, 'filesystem://') : url,
         LOSS_BROKER_OPTIONS: JSON.stringify(brokerOptions),
+        LOSS_QUEUE_TYPE: this.queueType,
         LOSS_ORACLE: this.oracle.path,
         LOSS_WORKER: name,
         ...(etaLimit === undefined ? {} : { LOSS_ETA_LIMIT: String(etaLimit) }),
@@ -309,7 +346,7 @@ export class Trial {
     let since = performance.now()
     for (;;) {
       const pending = this.oracle.pending()
-      if (pending === 0 && (await this.leftover()).length === 0) return
+      if (pending === 0 && (await this.isEmpty())) return
       if (this.oracle.facts.length !== facts) {
         facts = this.oracle.facts.length
         since = performance.now()
@@ -321,6 +358,7 @@ export class Trial {
 
   /** How many messages wait in the queue, beside those that a worker holds or held when it died. */
   private async waiting(): Promise<number> {
+    if (this.broker instanceof LossRabbit) return this.broker.waiting(queue)
     if (this.broker instanceof RedisBroker) {
       this.admin ??= this.broker.server.client()
       return this.admin.llen(queue)
@@ -332,8 +370,15 @@ export class Trial {
     return names.filter((name) => name.endsWith('.msg')).length
   }
 
+  private async isEmpty(): Promise<boolean> {
+    if (!(this.broker instanceof LossRabbit)) return (await this.leftover()).length === 0
+    // The whole count is dear, so the cheap one goes first.
+    return (await this.broker.waiting(queue)) === 0 && (await this.broker.held()) === 0
+  }
+
   /** Messages that are still in the broker, waiting or unacknowledged, as they stand there. */
   async leftover(): Promise<readonly string[]> {
+    if (this.broker instanceof LossRabbit) return this.broker.left()
     if (this.broker instanceof RedisBroker) {
       const client = this.broker.server.client()
       try {
@@ -354,7 +399,10 @@ export class Trial {
   }
 
   verdict(): Verdict {
-    return judge(this.oracle.read(), { leaseMs: this.visibilitySeconds * 1000 })
+    return judge(this.oracle.read(), {
+      leaseMs: this.visibilitySeconds * 1000,
+      ackMs: this.broker instanceof LossRabbit ? unansweredAckMs : 0,
+    })
   }
 
   /** The last lines that the workers printed. */
@@ -371,10 +419,15 @@ export class Trial {
     this.guard.watch([])
     await this.guard.close()
     await this.publisher.close()
-    await this.proxy?.close()
+    await Promise.all([this.proxy?.close(), this.publisherLink?.close()])
     await this.broker.close()
     this.oracle.close()
     if (!keepFolder) rmSync(this.folder, { recursive: true, force: true })
     return this.oracle.path
   }
+}
+
+/** The broker's URL, through a proxy in front of it. */
+function through(url: string, proxy: TcpProxy): string {
+  return url.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${proxy.port}`)
 }

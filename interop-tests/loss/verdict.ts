@@ -8,6 +8,8 @@
  * Rule 3: and it excuses only runs that begin after it.
  * Rule 4: a worker that is away may not begin a task once its lease has run out, nor after it is back what another has
  *         begun meanwhile: such a run excuses nothing and is itself counted (`late`).
+ * Rule 5: where a broker does not answer acknowledgements (AMQP), one that was sent within `ackMs` before the end of its
+ *         process or link may not have arrived.
  */
 import type { Fact } from './oracle.js'
 
@@ -48,8 +50,14 @@ interface Absence {
   to: number
 }
 
-/** Judges the facts of a trial; `leaseMs` is how long a worker that is away may still take its tasks for its own. */
-export function judge(facts: readonly Fact[], { leaseMs }: { readonly leaseMs: number }): Verdict {
+/**
+ * Judges the facts of a trial; `leaseMs` is how long a worker that is away may still take its tasks for its own,
+ * `ackMs` how long an acknowledgement may be on its way unanswered (default 0: it is answered).
+ */
+export function judge(
+  facts: readonly Fact[],
+  { leaseMs, ackMs = 0 }: { readonly leaseMs: number; readonly ackMs?: number },
+): Verdict {
   const sending = new Set<string>()
   const sent = new Set<string>()
   let refused = 0
@@ -123,13 +131,17 @@ export function judge(facts: readonly Fact[], { leaseMs }: { readonly leaseMs: n
   /** Its process ended while the body ran, or was killed before the broker had answered its acknowledgement. */
   const died = (run: Run, next: Run): boolean => {
     const end = gone.get(run.who)
-    if (end === undefined || run.acked || next.started < end.from) return false
-    return run.ended === undefined || (end.sudden && (run.let ?? end.from) >= end.from)
+    if (end === undefined || next.started < end.from) return false
+    const arrived = (run.let ?? end.from) + ackMs
+    if (run.acked && (ackMs === 0 || arrived < end.from)) return false
+    return run.ended === undefined || (end.sudden && arrived >= end.from)
   }
   const absent = (run: Run, next: Run): boolean =>
     of(run).some(
       ({ from, to }) =>
-        run.started <= Math.min(to, from + leaseMs) && (run.let ?? from) >= from && next.started >= from,
+        run.started <= Math.min(to, from + leaseMs) &&
+        (run.let ?? from) + ackMs >= from &&
+        next.started >= from,
     )
   /** It began when its worker had been away for longer than a lease, or was just back, and others had begun it. */
   const late = (run: Run, all: readonly Run[]): boolean =>
