@@ -119,7 +119,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'freeze',
-    brokers: withLeases,
+    brokers: all,
     full: { rounds: 10, tasks: 0 },
     short: { rounds: 1, tasks: 0 },
     async run(trial, { rounds }) {

@@ -31,6 +31,11 @@ export class AmqpAcks {
     return this.#held.size
   }
 
+  /** False when the broker may have given `tag` to somebody else. */
+  holds(tag: number): boolean {
+    return this.#held.has(tag) && this.#link.holds()
+  }
+
   /** A delivery came. */
   add(tag: number): void {
     this.#held.add(tag)

@@ -33,6 +33,10 @@ export class AmqpDelivery implements Delivery {
     this.#parking = parking
   }
 
+  isHeld(): boolean {
+    return this.#acks?.holds(this.#tag) ?? true
+  }
+
   ack(): Promise<void> {
     return this.#acks?.ack(this.#tag) ?? Promise.resolve()
   }

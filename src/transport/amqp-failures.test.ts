@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket, connect as tcp } from 'node:net
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { noRabbit, RabbitServer } from '../../interop-tests/rabbitmq-server.js'
 import { skipNote } from '../../interop-tests/redis-server.js'
+import { type Clock, systemClock } from '../clock.js'
 import {
   BrokerRefusedError,
   BrokerUnavailableError,
@@ -514,6 +515,29 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
         ['b', true],
       ])
     }, 30_000)
+
+    it('WRK-093 holds nothing any more when it slept longer than the broker waits for heartbeats', async () => {
+      let sleptMs = 0
+      const system = systemClock()
+      const clock: Clock = { ...system, monotonic: () => system.monotonic() + sleptMs }
+      const options = { transportOptions: { heartbeat: 5 }, timeoutMs: 10_000, logger, clock }
+      const connection = await createAmqpTransport().connect(server.url, options)
+      opened.push(connection)
+      await declare(connection, durable(queue))
+      await connection.publish(toQueue(queue, ['a', 'b']))
+      const collector = await consume(connection)
+      await collector.count(2)
+      expect(collector.deliveries[0]?.isHeld?.()).toBe(true)
+      sleptMs = 4000
+      expect(collector.deliveries[0]?.isHeld?.()).toBe(true)
+      sleptMs = 20_000
+      expect(collector.deliveries[0]?.isHeld?.()).toBe(false)
+      expect(await connection.closed).toMatchObject({ message: expect.stringContaining('slept for') })
+      const next = await connect()
+      const again = await consume(next)
+      await again.count(2)
+      expect(again.deliveries.every(({ redelivered }) => redelivered)).toBe(true)
+    })
 
     it('closes in its time though nobody answers', async () => {
       const wire = await new Wire(server.port).listen()

@@ -4,7 +4,9 @@
  * Rule 1: it never reconnects. Once `closed` settles every channel is dead; the owner opens another.
  * Rule 2: every request ends: a server that does not answer one within the bound is lost, and so is one whose heartbeats
  *         stop (amqplib counts two missed ones).
- * Rule 3: what is written in one turn of the event loop leaves in one system call, and Nagle's algorithm is off: with it
+ * Rule 3: a process that slept (a stopped process, a laptop that was shut) for so long that the server, which waits for two
+ *         heartbeats, may have given what we hold to others, gives the link up before it reads or starts anything.
+ * Rule 4: what is written in one turn of the event loop leaves in one system call, and Nagle's algorithm is off: with it
  *         each small write waits 40 ms for the server's delayed ACK.
  *
  * The socket and the frame reader of amqplib are reached into here and nowhere else; its version is pinned.
@@ -31,9 +33,14 @@ export interface OpenLinkOptions {
 /** A quorum queue that looks for its leader after a restart takes seconds. */
 const defaultAnswerMs = 30_000
 
+/** Of a heartbeat interval: less than the two that a server waits, less the half that our last one may be old. */
+const longestSilence = 1.5
+
 interface Internals {
   readonly stream: Duplex
   readonly rest: Buffer
+  /** Seconds as both sides agreed; 0 means none. */
+  readonly heartbeat: number
 }
 
 /** An open connection to one server. */
@@ -51,6 +58,9 @@ export class AmqpLink {
   #blockedBy: string | undefined
   #unblocked = new Set<() => void>()
   #isCorked = false
+  /** When the last bytes came, by both clocks: a machine that sleeps stops the one. */
+  #heard: { monotonic: number; wall: number }
+  readonly #silenceMs: number
 
   private constructor(model: ChannelModel, target: AmqpTarget, options: OpenLinkOptions) {
     this.#model = model
@@ -59,7 +69,9 @@ export class AmqpLink {
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
     const internals = model.connection as unknown as Internals
     this.#stream = internals.stream
-    mendIncoming(internals)
+    this.#silenceMs = internals.heartbeat * 1000 * longestSilence || Number.POSITIVE_INFINITY
+    this.#heard = { monotonic: options.clock.monotonic(), wall: options.clock.now() }
+    mendIncoming(internals, () => this.#hear())
     model.on('error', (error: Error) => (this.#cause ??= error))
     model.on('close', (error?: Error) => this.#end(error))
     model.on('blocked', (reason: string) => {
@@ -128,6 +140,20 @@ export class AmqpLink {
   /** False once it was closed or lost. */
   get isOpen(): boolean {
     return this.#isOpen && !this.#isClosing
+  }
+
+  /** True while what it handed over is still ours; gives the link up when it was silent for too long. */
+  holds(): boolean {
+    if (!this.isOpen) return false
+    const { clock } = this.#options
+    const { monotonic, wall } = this.#heard
+    const silentMs = Math.max(clock.monotonic() - monotonic, clock.now() - wall)
+    if (silentMs <= this.#silenceMs) return true
+    const seconds = Math.round(silentMs / 1000)
+    this.lose(
+      new Error(`this process slept for ${seconds} s, longer than the broker waits for its heartbeats`),
+    )
+    return false
   }
 
   /** Why the server takes no messages now (its memory or disk alarm); undefined when it does. */
@@ -240,6 +266,14 @@ export class AmqpLink {
     ended.abort()
   }
 
+  /** Bytes came; false when they came after a sleep, and mean nothing any more. */
+  #hear(): boolean {
+    if (!this.#isClosing && !this.holds()) return false
+    const { clock } = this.#options
+    this.#heard = { monotonic: clock.monotonic(), wall: clock.now() }
+    return true
+  }
+
   #end(error: Error | undefined): void {
     if (!this.#isOpen) return
     this.#isOpen = false
@@ -271,12 +305,13 @@ function credentialsOf({
     : credentials.plain(username, password)
 }
 
-function mendIncoming({ stream, rest }: Internals): void {
+function mendIncoming({ stream, rest }: Internals, hear: () => boolean): void {
   const mender = new FrameMender()
   if (rest.length > 0) mender.push(rest)
   const read = stream.read.bind(stream)
   stream.read = (size?: number): Buffer | null => {
     const chunk = read(size) as Buffer | null
-    return chunk === null || size === 0 ? chunk : mender.push(chunk)
+    if (chunk === null || size === 0) return chunk
+    return hear() ? mender.push(chunk) : null
   }
 }
