@@ -38,6 +38,7 @@ import { AppLogger } from './app-logger.js'
 import type { AppOptions } from './app-options.js'
 import { canvasSettings, executionSettings, settingsOf } from './app-settings.js'
 import { registerBuiltins } from './builtins.js'
+import { Chords } from './chords.js'
 import { brokerUrls } from './config.js'
 import { Control } from './control.js'
 import { Interceptors } from './interceptors.js'
@@ -83,6 +84,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   /** Counts what this process and the workers it hears from say to each other (surface EVT-008). */
   readonly logicalClock = new LamportClock()
   readonly control: Control
+  readonly chords: Chords = new Chords(() => this.backend)
   private readonly options: AppOptions
   private lazyCodec: Codec | undefined
   private lazyQueues: Queues | undefined

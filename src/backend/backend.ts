@@ -6,6 +6,7 @@
  * Rule 3: calls of one tick may share a round trip; each still settles on its own.
  */
 import type { ResultMeta } from '../../protocol/result-meta.js'
+import type { PendingChord, PendingOptions } from './pending-chord.js'
 
 /** Running a task needs only `store`; the rest serves those who ask. */
 export interface ResultBackend {
@@ -72,4 +73,6 @@ export interface ChordCounter {
   grow?(groupId: string): Promise<void>
   /** Deletes the counters; called when the body was sent or could not be. A failed header's are left to expire. */
   end?(groupId: string): Promise<void>
+  /** The chords whose body has not been sent. Throws `BackendUnavailableError`, and the reason of the signal. */
+  pending?(options: PendingOptions): AsyncIterable<PendingChord>
 }

@@ -17,11 +17,14 @@ import {
 } from '../../protocol/result-meta.js'
 import type { ChordCounter } from './backend.js'
 import type { KeyParts } from './key-value-store.js'
+import type { PendingChord, PendingOptions } from './pending-chord.js'
 
 /** What counting needs of its backend. */
 export interface ChordSource {
   readonly parts: KeyParts
   groupKey(groupId: string): string
+  /** The key of a group without its id. */
+  readonly groupKeyPrefix: string
   attempt<T>(what: string, operation: () => Promise<T>): Promise<T>
   fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
 }
@@ -68,6 +71,10 @@ export class KeyValueChords implements ChordCounter {
     if (done === undefined) return undefined
     if (done.group !== undefined) return this.#joined(decodeGroupMeta(done.group, this.#encoding))
     return done.members.map((bytes) => this.#decode(groupId, bytes))
+  }
+
+  pending(options: PendingOptions): AsyncIterable<PendingChord> {
+    return this.#source.parts.pending(this.#source.groupKeyPrefix, options)
   }
 
   #on<T>(what: string, groupId: string, use: (parts: KeyParts, key: string) => Promise<T>): Promise<T> {

@@ -1,3 +1,5 @@
+import type { PendingChord, PendingOptions } from './pending-chord.js'
+
 /**
  * What a store must do to keep results under keys; `KeyValueBackend` does the rest.
  *
@@ -78,4 +80,6 @@ export interface KeyParts {
    */
   add(groupKey: string, score: number, member: Uint8Array, head: number): Promise<CompletedParts | undefined>
   end(groupKey: string): Promise<void>
+  /** Chords that wait; `keyPrefix` is the group's key without its id. */
+  pending(keyPrefix: string, options: PendingOptions): AsyncIterable<PendingChord>
 }

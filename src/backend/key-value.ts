@@ -90,6 +90,7 @@ export class KeyValueBackend implements ResultBackend {
         {
           parts,
           groupKey: (id) => this.#groupKey(id),
+          groupKeyPrefix: `${this.#prefix}celery-taskset-meta-`,
           attempt: (what, operation) => this.#attempt(() => what, operation),
           fetchMany: (ids) => this.fetchMany(ids),
         },

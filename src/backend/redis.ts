@@ -17,6 +17,7 @@ import type { RedisArgument, RedisClient } from '../transport/redis-client.js'
 import type { CompletedParts, KeyParts, KeyValueStore } from './key-value-store.js'
 import { RedisChannels } from './redis-channels.js'
 import { RedisLink } from './redis-link.js'
+import { pendingChords } from './redis-pending.js'
 import { type RetryPolicy, retryPolicyOf } from './redis-retry-policy.js'
 import { ANYWAY, PART, STORE } from './redis-scripts.js'
 import type { RedisBackendTarget } from './redis-target.js'
@@ -89,6 +90,12 @@ export class RedisResultStore implements KeyValueStore {
       add: (groupKey, score, member, head) =>
         this.#addPart(groupKey, isOrdered ? score : undefined, member, head),
       end: (groupKey) => this.#endParts(groupKey),
+      pending: (keyPrefix, options) =>
+        pendingChords(
+          { run: (operation) => this.#run('read', operation), keepSeconds: this.#keepSeconds },
+          keyPrefix,
+          options,
+        ),
     }
     if (target.isUnverified) {
       logger.warn(

@@ -5,6 +5,7 @@ import { ProtocolError } from '../../protocol/errors.js'
 import { CeleriacError, ConfigError } from '../errors.js'
 import { CommandError, exitUsage } from './command-error.js'
 import { callCommand } from './commands/call.js'
+import { chordsCommand } from './commands/chords.js'
 import { listCommand } from './commands/list.js'
 import { purgeCommand } from './commands/purge.js'
 import { reportCommand } from './commands/report.js'
@@ -39,6 +40,7 @@ for (const command of [
   purgeCommand,
   reportCommand,
   listCommand,
+  chordsCommand,
   shellCommand,
 ]) {
   command(program, terminal)
