@@ -8,7 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { monotonicOfProcess, pause, systemClock } from '../clock.js'
 import { countedMs, type LeaseMoment, SharedRenewals } from './lease-term.js'
 import { openRedis, type RedisClient } from './redis-client.js'
-import { renewOldScript } from './redis-scripts.js'
+import { renewOldScript } from './redis-lease-scripts.js'
 
 /** What the thread is started with; plain data. */
 export interface LeaseThreadData {

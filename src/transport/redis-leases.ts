@@ -18,18 +18,18 @@ import { countedMs, isBefore, type LeaseMoment, momentAfter, momentOf, SharedRen
 import type { Claimed, QueueStore, StoredBinding } from './queue-store.js'
 import { RedisClaimed } from './redis-claimed.js'
 import type { RedisClient } from './redis-client.js'
-import { parkedOwner } from './redis-mark.js'
-import { type RedisOptions, stepKey, stepOf, unreadableKey } from './redis-options.js'
-import { leadMs } from './redis-parking.js'
 import {
   abandonedScript,
   forgetGhostScript,
   lockLongerScript,
-  markLength,
   renewScript,
   restoreScript,
   unlockScript,
-} from './redis-scripts.js'
+} from './redis-lease-scripts.js'
+import { parkedOwner } from './redis-mark.js'
+import { type RedisOptions, stepKey, stepOf, unreadableKey } from './redis-options.js'
+import { leadMs } from './redis-parking.js'
+import { markLength } from './redis-scripts.js'
 import type { Unreadable } from './transport.js'
 
 /** What the leases of one store need. */
@@ -153,7 +153,12 @@ export class RedisLeases implements NonNullable<QueueStore['leases']> {
       const seconds = options.visibilityTimeoutMs / 1000
       results.push(client.script(restoreScript, keys, [tag, value, seconds, text]))
     }
-    return { restored: (await Promise.all(results)).filter((done) => done === 1).length, parked }
+    // What one queue refuses stays where it is until the next look, and keeps nobody else's from coming back.
+    const ended = await Promise.allSettled(results)
+    const restored = ended.filter((one) => one.status === 'fulfilled' && one.value === 1).length
+    const refusal = ended.find((one) => one.status === 'rejected')
+    if (refusal !== undefined && restored === 0) throw refusal.reason
+    return { restored, parked }
   }
 
   async #destination(

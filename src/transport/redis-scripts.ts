@@ -21,6 +21,8 @@
  *         (then, less the visibility timeout), by which kombu returns it to its queue. Whichever comes second finds
  *         the mark gone.
  * Rule 7: what is no envelope goes with its bytes into a list of its own in the same step.
+ * Rule 8: a script that fails is not undone, and any command may be refused: the key is of another type, the user may not.
+ *         So a message is put into its new place first, and taken from the old one when that was done.
  */
 import { redisScript } from './redis-client.js'
 
@@ -55,7 +57,7 @@ end
 /**
  * Scores a microsecond apart, oldest first: whoever restores goes by the score, and so keeps the order.
  */
-const scoring = `
+export const scoring = `
 local time = redis.call('TIME')
 local function score(i)
   return string.format('%.6f', tonumber(time[1]) + (tonumber(time[2]) + i) / 1000000)
@@ -82,6 +84,8 @@ ${scoring}
 ${waking}
 local out, tags, values, seen = {-1, ''}, {}, {}, {}
 local taken = 0
+-- What goes back to where it was when it cannot be recorded (rule 8).
+local popped, places = {}, {}
 
 local function quoted(text)
   if type(text) ~= 'string' then return '""' end
@@ -128,58 +132,71 @@ local function pop(at, count)
     out[2] = items.err
     return {}
   end
+  for _, raw in ipairs(items) do
+    popped[#popped + 1] = raw
+    places[#popped] = at
+  end
   return items
 end
 
 local handled = 0
-for first = 3, #KEYS, queues do
-  if handled >= most then break end
-  if queues == 1 or not rotate then
-    for queue = 1, queues do
-      if handled >= most then break end
-      local items = pop(first + queue - 1, most - handled)
-      for _, raw in ipairs(items) do take(raw, queue) end
-      handled = handled + #items
-      if #items > 0 then out[1] = queue end
-    end
-  else
-    local order = {}
-    for queue = 1, queues do order[queue] = queue end
-    -- what was served last in an earlier step stands last in this one
-    if out[1] > 0 then
-      for _ = 1, out[1] do order[#order + 1] = table.remove(order, 1) end
-    end
-    while #order > 0 and handled < most do
-      local queue = table.remove(order, 1)
-      local items = pop(first + queue - 1, 1)
-      if #items > 0 then
-        take(items[1], queue)
-        handled = handled + 1
-        out[1] = queue
-        order[#order + 1] = queue
+local function claim()
+  for first = 3, #KEYS, queues do
+    if handled >= most then break end
+    if queues == 1 or not rotate then
+      for queue = 1, queues do
+        if handled >= most then break end
+        local items = pop(first + queue - 1, most - handled)
+        for _, raw in ipairs(items) do take(raw, queue) end
+        handled = handled + #items
+        if #items > 0 then out[1] = queue end
+      end
+    else
+      local order = {}
+      for queue = 1, queues do order[queue] = queue end
+      -- what was served last in an earlier step stands last in this one
+      if out[1] > 0 then
+        for _ = 1, out[1] do order[#order + 1] = table.remove(order, 1) end
+      end
+      while #order > 0 and handled < most do
+        local queue = table.remove(order, 1)
+        local items = pop(first + queue - 1, 1)
+        if #items > 0 then
+          take(items[1], queue)
+          handled = handled + 1
+          out[1] = queue
+          order[#order + 1] = queue
+        end
       end
     end
+  end
+
+  if taken > 0 then
+    local held = redis.call('ZMSCORE', index, unpack(tags))
+    local fields, scores = {}, {}
+    for i = 1, taken do
+      if held[i] then
+        local own = tags[i] .. '.' .. suffix .. '.' .. i
+        for at = 4, #out, 3 do
+          if out[at] == tags[i] then out[at] = own end
+        end
+        tags[i] = own
+      end
+      fields[2 * i - 1] = tags[i]
+      fields[2 * i] = values[i]
+      scores[2 * i - 1] = score(i)
+      scores[2 * i] = tags[i]
+    end
+    redis.call('ZADD', index, unpack(scores))
+    redis.call('HSET', unacked, unpack(fields))
   end
 end
 
-if taken > 0 then
-  local held = redis.call('ZMSCORE', index, unpack(tags))
-  local fields, scores = {}, {}
-  for i = 1, taken do
-    if held[i] then
-      local own = tags[i] .. '.' .. suffix .. '.' .. i
-      for at = 4, #out, 3 do
-        if out[at] == tags[i] then out[at] = own end
-      end
-      tags[i] = own
-    end
-    fields[2 * i - 1] = tags[i]
-    fields[2 * i] = values[i]
-    scores[2 * i - 1] = score(i)
-    scores[2 * i] = tags[i]
-  end
-  redis.call('ZADD', index, unpack(scores))
-  redis.call('HSET', unacked, unpack(fields))
+local done, problem = pcall(claim)
+if not done then
+  for i = #popped, 1, -1 do redis.call('RPUSH', KEYS[places[i]], popped[i]) end
+  if type(problem) == 'table' then return problem end
+  return redis.error_reply(problem)
 end
 
 for queue = 1, queues do
@@ -267,19 +284,33 @@ forget(tags, ours)
 return lost
 `)
 
+/** A first write that needs no memory: after it, Redis lets a script write on although memory has run out. */
+export const begun = "redis.call('ZREM', KEYS[2], '')"
+
+/** Shared by the scripts that put into lists (rule 8). */
+const placing = `
+local placed, refused = {}, nil
+local function place(i, how, list, text)
+  local size = redis.pcall(how, list, text)
+  if type(size) == 'number' then placed[#placed + 1] = i else refused = refused or size end
+end
+`
+
 /**
  * KEYS unacked, unacked_index, lists. ARGV 'LPUSH' (behind what waits) or 'RPUSH' (in front; give the last first), then
  * for each: tag, mark, number of its list in KEYS, text. Returns the numbers (from 1) of those that were lost.
  */
 export const putBackScript = redisScript(`
 ${sorting}
+${placing}
+${begun}
 local tags, ours, lost = sorted(2, 4)
-forget(tags, ours)
 for _, i in ipairs(ours) do
   local at = 2 + (i - 1) * 4
-  redis.call(ARGV[1], KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3])
+  place(i, ARGV[1], KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3])
 end
-return lost
+forget(tags, placed)
+return refused or lost
 `)
 
 /**
@@ -288,41 +319,12 @@ return lost
  */
 export const setAsideScript = redisScript(`
 ${sorting}
-local tags, ours, lost = sorted(1, 3)
-forget(tags, ours)
-for _, i in ipairs(ours) do redis.call('LPUSH', KEYS[3], ARGV[i * 3]) end
-return lost
-`)
-
-/** A first write that needs no memory: after it, Redis lets a script write on although memory has run out. */
-const begun = "redis.call('ZREM', KEYS[2], '')"
-
-/** Whether a value of `unacked` carries the mark of the connection ARGV[1]. */
-const owning = `
-local function isOurs(value)
-  return value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[1]
-end
-`
-
-/**
- * KEYS unacked, unacked_index. ARGV owner mark, visibility timeout in seconds, tags, oldest first. Gives what is still
- * ours the present time; returns the numbers (from 1) of the others: gone, or abandoned by the server's own clock.
- */
-export const renewScript = redisScript(`
-${scoring}
+${placing}
 ${begun}
-${owning}
-local oldest = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[2])
-local lost = {}
-for at = 3, #ARGV do
-  local last = redis.call('ZSCORE', KEYS[2], ARGV[at])
-  if isOurs(redis.call('HGET', KEYS[1], ARGV[at])) and (not last or tonumber(last) > oldest) then
-    redis.call('ZADD', KEYS[2], score(at), ARGV[at])
-  else
-    lost[#lost + 1] = at - 2
-  end
-end
-return lost
+local tags, ours, lost = sorted(1, 3)
+for _, i in ipairs(ours) do place(i, 'LPUSH', KEYS[3], ARGV[i * 3]) end
+forget(tags, placed)
+return refused or lost
 `)
 
 /**
@@ -398,88 +400,4 @@ for at = 3, #KEYS do
 end
 if nearest then out[1] = tostring(math.max(0, nearest - now)) end
 return out
-`)
-
-/**
- * The same for a thread that knows no tags: it looks through those that were not renewed for a while, and are not
- * abandoned yet. KEYS unacked, unacked_index. ARGV owner mark, visibility timeout, seconds since which there was no
- * renewal, the score to go on from ('' to begin), most to look at. Returns how many it looked at, and the last score.
- */
-export const renewOldScript = redisScript(`
-${scoring}
-${begun}
-${owning}
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local from = ARGV[4]
-if from == '' then from = string.format('(%.17g', now - tonumber(ARGV[2])) end
-local old = string.format('%.17g', now - tonumber(ARGV[3]))
-local found = redis.call('ZRANGEBYSCORE', KEYS[2], from, old, 'WITHSCORES', 'LIMIT', 0, ARGV[5])
-if #found == 0 then return {0, ''} end
-local tags = {}
-for at = 1, #found, 2 do tags[#tags + 1] = found[at] end
-local values = redis.call('HMGET', KEYS[1], unpack(tags))
-for i, tag in ipairs(tags) do
-  if isOurs(values[i]) then redis.call('ZADD', KEYS[2], 'XX', score(i), tag) end
-end
-return {#tags, found[#found]}
-`)
-
-/**
- * KEYS unacked_index, unacked. ARGV visibility timeout in seconds, most (-1 for all), parked owner, seconds for which
- * parked messages are left to connections with room. Returns abandoned tags, newest first.
- */
-export const abandonedScript = redisScript(`
-local time = redis.call('TIME')
-local ceil = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[1])
-local most, left = tonumber(ARGV[2]), ceil - tonumber(ARGV[4])
-local tags, skip = {}, 0
-while true do
-  local range = {KEYS[1], string.format('%.17g', ceil), 0, 'WITHSCORES', 'LIMIT', skip, 1000}
-  local found = redis.call('ZREVRANGEBYSCORE', unpack(range))
-  for at = 1, #found, 2 do
-    if #tags == most then return tags end
-    local isLeft = false
-    if tonumber(found[at + 1]) > left then
-      local value = redis.call('HGET', KEYS[2], found[at])
-      isLeft = value and string.sub(value, -${markLength}, -${markLength} + ${ownerMarkLength} - 1) == ARGV[3]
-    end
-    if not isLeft then tags[#tags + 1] = found[at] end
-  end
-  if #found < 2000 then return tags end
-  skip = skip + 1000
-end
-`)
-
-/**
- * Returns one abandoned message to its queues. KEYS unacked, unacked_index, lists. ARGV tag, the value that was read,
- * visibility timeout in seconds, text. 1 when it was done, 0 when somebody was quicker or its holder lives.
- */
-export const restoreScript = redisScript(`
-local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-local time = redis.call('TIME')
-local ceil = tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(ARGV[3])
-if not score or tonumber(score) > ceil then return 0 end
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[1], ARGV[1])
-for at = 3, #KEYS do redis.call('RPUSH', KEYS[at], ARGV[4]) end
-return 1
-`)
-
-/** KEYS unacked_index, unacked. ARGV tag. An index entry without a message is of no use to anybody. */
-export const forgetGhostScript = redisScript(`
-if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
-return 0
-`)
-
-/** Holds kombu's lock for longer if it is still ours. KEYS lock. ARGV token, milliseconds. 1 when it is. */
-export const lockLongerScript = redisScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
-`)
-
-/** Lets go of kombu's lock if it is still ours. KEYS lock. ARGV token. */
-export const unlockScript = redisScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
 `)
