@@ -319,6 +319,20 @@ describe('retrying', () => {
     expect(again.properties.priority).toBe(3)
   })
 
+  it('TSK-040 shows the arguments as the tuple that they are in Python, unless the sender showed something else', () => {
+    const shown = (argsRepr: string | undefined): unknown => {
+      const sent = encodeTask(
+        { ...minimal, argsRepr },
+        { ...EMPTY_BODY, args: [7] },
+        { codec, serializer: 'json' },
+      )
+      const { message: received, body: opened } = readTask(sent, policy)
+      return encodeRetry(received, opened, { codec }).headers['argsrepr']
+    }
+    expect(shown(undefined)).toBe('(7,)')
+    expect(shown('[***]')).toBe('[***]')
+  })
+
   it('keeps a compressed body compressed, and compresses a new one the same way', () => {
     const sent = encodeTask(
       minimal,

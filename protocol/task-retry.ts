@@ -1,6 +1,7 @@
 /** The message of a retry (wire-format 1.4; `Task.retry`, `signature_from_request` and `Context.as_execution_options`). */
 import { withoutDeathHeaders } from './custom-headers.js'
 import type { Envelope } from './envelope.js'
+import { saferepr } from './python-repr.js'
 import type { Codec } from './serializers.js'
 import {
   encodeTask,
@@ -35,10 +36,11 @@ export interface RetryChange {
  * Writes the message again: same id, root, group, limits, stamps, origin and custom headers (at top level, RabbitMQ's
  * dead-letter trail removed), `parent_id` equal to the id, `retries` one higher. The body bytes are reused as they are,
  * unless args, kwargs, serializer or compression change or the message was of protocol 1. `argsrepr` is kept, so that
- * what the sender hid stays hidden (Python computes it again). Throws `EncodeError`.
+ * what the sender hid stays hidden (Python computes it again); but one that only shows a list is written as the tuple
+ * that it is in Python's retries. Throws `EncodeError`.
  */
 export function encodeRetry(message: TaskMessage, body: TaskBody, change: RetryChange): Envelope {
-  const fields = retryFields(message, change)
+  const fields = retryFields(message, body, change)
   const next = { ...body, args: change.args ?? body.args, kwargs: change.kwargs ?? body.kwargs }
   if (isRewritten(message, change)) {
     return encodeTask(fields, next, {
@@ -67,8 +69,10 @@ function isRewritten(message: TaskMessage, change: RetryChange): boolean {
   )
 }
 
-function retryFields(message: TaskMessage, change: RetryChange): TaskFields {
-  const hasNewArgs = change.args !== undefined
+function retryFields(message: TaskMessage, body: TaskBody, change: RetryChange): TaskFields {
+  const { argsRepr } = message
+  const isComputed =
+    change.args !== undefined || (argsRepr.startsWith('[') && argsRepr === saferepr([...body.args]))
   const hasNewKwargs = change.kwargs !== undefined
   return {
     id: message.id,
@@ -84,7 +88,7 @@ function retryFields(message: TaskMessage, change: RetryChange): TaskFields {
     softTimeLimit: message.softTimeLimit,
     rootId: message.rootId,
     parentId: message.id,
-    argsRepr: hasNewArgs ? undefined : message.argsRepr || undefined,
+    argsRepr: isComputed ? undefined : argsRepr || undefined,
     kwargsRepr: hasNewKwargs ? undefined : message.kwargsRepr || undefined,
     origin: message.origin,
     ignoreResult: message.ignoreResult,

@@ -25,6 +25,7 @@ export function executionSettings(conf: Settings): ExecutionSettings {
     alwaysEager: conf.taskAlwaysEager,
     eagerPropagates: conf.taskEagerPropagates,
     storeEagerResult: conf.taskStoreEagerResult,
+    errbacksOnChordHeader: conf.taskAllowErrorCbOnChordHeader,
   }
 }
 

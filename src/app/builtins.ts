@@ -10,7 +10,8 @@ import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { READY_STATES } from '../../protocol/task-state.js'
 import { InvalidArgumentError, RemoteTaskError, TaskNotRegisteredError } from '../errors.js'
-import { type Applier, applySignature } from '../execution/apply-signature.js'
+import { applierOf } from '../execution/applier.js'
+import { applySignature, applySignatures } from '../execution/apply-signature.js'
 import { failChord, startBody } from '../execution/chord-completion.js'
 import type { TaskContext } from '../execution/context.js'
 import type { Host, RunnableTask } from '../execution/host.js'
@@ -106,12 +107,10 @@ const groupParams = ['tasks', 'result', 'group_id', 'partial_args', 'add_to_pare
 /** Sends each task with the group's id; older clients send this one (surface BLT-009). */
 function group(host: Host): BuiltinFunction {
   return async (self, tasks, result, groupId, partialArgs, addToParent = true) => {
-    for (const task of list(tasks)) {
-      await applySignature(applierOf(host), signature(task), {
-        args: list(partialArgs),
-        options: { group_id: groupId },
-      })
-    }
+    await applySignatures(applierOf(host), list(tasks).map(signature), {
+      args: list(partialArgs),
+      options: { group_id: groupId },
+    })
     if (addToParent === true) self.addTrail({ asTuple: () => result })
     return result
   }
@@ -166,14 +165,6 @@ function unlockChord(host: Host): BuiltinFunction {
     const reason = `Dependency ${failed.taskId} raised ${remoteErrorRepr(cause)}`
     self.log.error({ group_id: groupId }, `Chord ${String(groupId)} raised: ${remoteErrorRepr(cause)}`)
     return failChord(host, applierOf(host), body, reason, cause)
-  }
-}
-
-function applierOf(host: Host): Applier {
-  return {
-    send: (data, options) => host.send(data, options),
-    chords: host.backend.chords,
-    newId: host.newId,
   }
 }
 

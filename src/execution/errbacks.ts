@@ -4,7 +4,8 @@
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
-import { type Applier, applySignature } from './apply-signature.js'
+import type { Applier } from './applier.js'
+import { applySignature } from './apply-signature.js'
 import type { RequestInfo } from './context.js'
 import type { ResultTuple } from './freeze.js'
 import type { Host } from './host.js'

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { ChordCounter, ResultBackend } from '../backend/backend.js'
+import { applierOf } from './applier.js'
 import { applySignature } from './apply-signature.js'
 import { execute } from './execute.js'
 import { sig, TestHost, testRequest } from './test-host.conformance.js'
@@ -117,16 +118,43 @@ describe('callbacks and the rest of a chain', () => {
       type: 'chord',
       kwargs: { kwargs: {}, header: [sig('part')], body: sig('sum', [], { options: { link_error: [eb] } }) },
     })
-    await applySignature(
-      { send: (data, options) => host.send(data, options), chords: host.backend.chords },
-      chain([step, sig('last')], { link_error: [eb] }),
-      {},
-    )
+    await applySignature(applierOf(host), chain([step, sig('last')], { link_error: [eb] }), {})
     expect(host.sent).toHaveLength(1)
     expect(host.sent[0]?.options).not.toHaveProperty('link_error')
     expect(host.sent[0]?.options['chord']).toMatchObject({ task: 'sum', options: { link_error: [eb] } })
     const chord = host.sent[0]?.options['chord'] as { options: { chain: { options: object }[] } }
     expect(chord.options.chain[0]?.options).toMatchObject({ link_error: [eb] })
+  })
+
+  it('CNV-045 CNV-089 errbacks of a chain reach every part of a header with task_allow_error_cb_on_chord_header', async () => {
+    const host = new TestHost({ errbacksOnChordHeader: true })
+    counting(host)
+    const [eb, own] = [sig('eb'), sig('own')]
+    const header = [sig('a'), sig('b', [], { options: { link_error: [own] } })]
+    const step = sig('celery.chord', [], {
+      type: 'chord',
+      kwargs: { kwargs: {}, header, body: sig('sum') },
+    })
+    await applySignature(applierOf(host), chain([step, sig('last')], { link_error: [eb] }), {})
+    expect(names(host)).toEqual(['a', 'b'])
+    expect(host.sent.map((one) => one.options['link_error'])).toEqual([[eb], [own, eb]])
+    expect(host.sent[0]?.options['chord']).toMatchObject({ options: { link_error: [eb] } })
+  })
+
+  it('CNV-061 errbacks of a chain that ends in a group are those of each member', async () => {
+    const host = new TestHost()
+    const eb = sig('eb')
+    await applySignature(
+      applierOf(host),
+      chain([sig('x'), group([sig('a'), sig('b')])], { link_error: [eb] }),
+      {},
+    )
+    const last = chainOf(host, 0)[0] as unknown as { options: object; kwargs: { tasks: unknown[] } }
+    expect(last.options).not.toHaveProperty('link_error')
+    expect(last.kwargs.tasks).toMatchObject([
+      { task: 'a', options: { link_error: [eb] } },
+      { task: 'b', options: { link_error: [eb] } },
+    ])
   })
 
   it('CNV-005 stored group ids and stamps stay, and CNV-006 null options are dropped', async () => {
@@ -179,7 +207,7 @@ describe('chords', () => {
     const host = new TestHost()
     const sizes = counting(host)
     await applySignature(
-      { send: (...all) => host.send(...all), chords: host.backend.chords, newId: host.newId },
+      applierOf(host),
       chord([sig('a'), group([sig('b'), sig('c')]), chain([sig('d'), sig('e')])], sig('sum')),
       {},
     )
@@ -188,6 +216,61 @@ describe('chords', () => {
     const last = chainOf(host, 3)[0]
     expect(last?.options).toMatchObject({ group_index: 3, chord: { task: 'sum' } })
     expect(host.sent[3]?.options).not.toHaveProperty('chord')
+  })
+
+  it('CNV-064 CNV-087 sends the parts in one batch, in order, once the backend knows how many there are', async () => {
+    const host = new TestHost()
+    counting(host)
+    const applier = applierOf(host)
+    const begin = async (): Promise<void> => {
+      await new Promise(setImmediate)
+      host.events.push('size')
+    }
+    const chords = { ...(applier.chords as ChordCounter), begin }
+    await applySignature({ ...applier, chords }, chord([sig('a'), sig('b'), sig('c')], sig('sum')), {})
+    expect(host.events).toEqual(['size', 'send a', 'send b', 'send c'])
+    expect(host.batches).toEqual([3])
+  })
+
+  it('CNV-064 sends nothing of a group when one of its members cannot be sent', async () => {
+    const host = new TestHost()
+    const unknown = sig('y', [], { type: 'heap' })
+    await expect(
+      applySignature(applierOf(host), group([sig('x'), chain([sig('a')]), chain([unknown])]), {}),
+    ).rejects.toThrow('unknown type heap')
+    expect(host.events).toEqual([])
+  })
+
+  it('CNV-109 saves a header with a member that gives a list, so that its values arrive as one', async () => {
+    const host = new TestHost()
+    counting(host)
+    const saved: [string, unknown][] = []
+    host.backend.storeGroup = async (id, tuple) => void saved.push([id, tuple])
+    await applySignature(applierOf(host), chord([sig('a'), sig('b')], sig('sum')), {})
+    expect(saved).toEqual([])
+    const member = chain([sig('c'), group([sig('d'), sig('e')])])
+    await applySignature(applierOf(host), chord([sig('a'), member], sig('sum')), {})
+    const [, , a, c] = host.sent
+    const inGroup = chainOf(host, 3)[0] as unknown as { kwargs: { tasks: { options: object }[] } }
+    const [d, e] = inGroup.kwargs.tasks.map((task) => task.options as { task_id: string })
+    expect(saved).toMatchObject([
+      [
+        a?.options['group_id'],
+        [
+          [a?.options['group_id'], null],
+          [
+            [[a?.options['task_id'], null], null],
+            [
+              [expect.any(String), [[c?.options['task_id'], null], null]],
+              [
+                [[d?.task_id, null], null],
+                [[e?.task_id, null], null],
+              ],
+            ],
+          ],
+        ],
+      ],
+    ])
   })
 
   it('CNV-083 an empty header sends the body at once, with an empty list', async () => {

@@ -10,7 +10,8 @@
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
-import { type Applier, applySignature } from './apply-signature.js'
+import { applierOf } from './applier.js'
+import { applySignature } from './apply-signature.js'
 import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
 import { callErrbacks, groupOf } from './errbacks.js'
 import type { Host, RunnableTask } from './host.js'
@@ -42,7 +43,7 @@ export async function countChordPart(run: Run, record: ResultMeta): Promise<void
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
   if (chord === undefined || groupId === undefined || run.state.told.chord) return
-  await countPart(run.host, applierOf(run), chord, groupId, groupIndex ?? Infinity, record)
+  await countPart(run.host, applierOf(run.host, run.gate), chord, groupId, groupIndex ?? Infinity, record)
   run.state.told.chord = true
 }
 
@@ -53,7 +54,7 @@ export async function countChordPart(run: Run, record: ResultMeta): Promise<void
 export async function spreadFailure(run: Run, error: RemoteError): Promise<void> {
   const { told } = run.state
   if (!told.chain) {
-    const applier = applierOf(run)
+    const applier = applierOf(run.host, run.gate)
     for (const step of run.request.body.chain)
       await failUnrun(run.host, applier, step, error, run.storesErrors)
   }
@@ -61,13 +62,17 @@ export async function spreadFailure(run: Run, error: RemoteError): Promise<void>
   if (told.errbacks) return
   told.errbacks = true
   const { errbacks } = run.request.body
-  const sent = await callErrbacks(run.host, applierOf(run), { request: run.self.request, errbacks, error })
+  const sent = await callErrbacks(run.host, applierOf(run.host, run.gate), {
+    request: run.self.request,
+    errbacks,
+    error,
+  })
   if (sent !== undefined) run.self.addTrail({ asTuple: () => sent })
 }
 
 /** After a revocation was stored: a later step of the chain that a chord counts would never come (surface CNV-117). */
 export async function spreadRevocation(run: Run, error: RemoteError): Promise<void> {
-  const applier = applierOf(run)
+  const applier = applierOf(run.host, run.gate)
   for (const step of run.request.body.chain) await revokeUnrunParts(run.host, applier, step, error)
 }
 
@@ -93,18 +98,8 @@ async function apply(
   args: readonly unknown[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const { tuple } = await applySignature(applierOf(run), data, { args, options })
+  const { tuple } = await applySignature(applierOf(run.host, run.gate), data, { args, options })
   run.self.addTrail({ asTuple: () => tuple })
-}
-
-/** Sends through the run's gate. */
-export function applierOf(run: Run): Applier {
-  return {
-    send: (signature, options) => run.gate.effect(() => run.host.send(signature, options)),
-    chords: run.host.backend.chords,
-    newId: run.host.newId,
-    effect: (act) => run.gate.effect(act),
-  }
 }
 
 function inheritance(run: Run): Readonly<Record<string, unknown>> {

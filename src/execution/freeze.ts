@@ -6,7 +6,8 @@
  */
 import { InvalidTaskError } from '../../protocol/errors.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
-import { distinct, listOption, readShape, type Shape, writeShape } from './signature-shape.js'
+import { listOption, readShape, type Shape, writeShape } from './signature-shape.js'
+import { withErrbacks } from './with-errbacks.js'
 
 /** `[[id, parent], null]` for a task, `[[id, parent], [members]]` for a group (wire-format 8.2). */
 export type ResultTuple = readonly [readonly [string, ResultTuple | null], readonly ResultTuple[] | null]
@@ -20,6 +21,13 @@ export interface FreezeOptions {
   readonly rootId?: string | undefined
 }
 
+/** What freezing asks of the app. */
+export interface Freezing {
+  newId(): string
+  /** `task_allow_error_cb_on_chord_header`; default false. */
+  readonly errbacksOnChordHeader?: boolean | undefined
+}
+
 /** A canvas whose ids are known. */
 export interface Frozen {
   readonly shape: Shape
@@ -27,27 +35,27 @@ export interface Frozen {
 }
 
 /** Freezes any signature. Throws `InvalidTaskError` for an unknown `subtask_type`. */
-export function freeze(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
+export function freeze(shape: Shape, options: FreezeOptions, how: Freezing): Frozen {
   switch (shape.subtaskType) {
     case 'chain':
-      return freezeChain(shape, options, newId)
+      return freezeChain(shape, options, how)
     case 'group':
-      return freezeGroup(shape, options, newId)
+      return freezeGroup(shape, options, how)
     case 'chord':
-      return freezeChord(shape, options, newId)
+      return freezeChord(shape, options, how)
     case undefined:
     case 'xmap':
     case 'xstarmap':
     case 'chunks':
-      return freezeTask(shape, options, newId)
+      return freezeTask(shape, options, how)
     default:
       throw new InvalidTaskError(`The signature of ${shape.task} has the unknown type ${shape.subtaskType}`)
   }
 }
 
-function freezeTask(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
+function freezeTask(shape: Shape, options: FreezeOptions, how: Freezing): Frozen {
   const known = shape.options['task_id']
-  const id = typeof known === 'string' && known !== '' ? known : (options.id ?? newId())
+  const id = typeof known === 'string' && known !== '' ? known : (options.id ?? how.newId())
   const added: Record<string, unknown> = { task_id: id }
   if (options.rootId !== undefined) added['root_id'] = options.rootId
   if (options.groupId !== undefined && !('group_id' in shape.options)) added['group_id'] = options.groupId
@@ -66,7 +74,7 @@ export interface PreparedChain {
  * Splices nested chains, turns a group that has a next step into a chord, and freezes every step. The last one is what
  * the chain's id, group and chord are about (surface CNV-039). Throws `InvalidTaskError` for an empty chain.
  */
-export function prepareChain(shape: Shape, options: FreezeOptions, newId: () => string): PreparedChain {
+export function prepareChain(shape: Shape, options: FreezeOptions, how: Freezing): PreparedChain {
   const steps = spliced(shape)
   const linkError = listOption(shape.options['link_error'])
   const prepared: Frozen[] = []
@@ -74,8 +82,8 @@ export function prepareChain(shape: Shape, options: FreezeOptions, newId: () => 
     const isLast = index === steps.length - 1
     const body = step.subtaskType === 'group' ? prepared.shift() : undefined
     const upgraded = body === undefined ? step : chordOf(step, body.shape)
-    const frozen = freeze(upgraded, isLast ? options : { rootId: options.rootId }, newId)
-    prepared.unshift({ ...frozen, shape: withErrbacks(frozen.shape, linkError) })
+    const frozen = freeze(upgraded, isLast ? options : { rootId: options.rootId }, how)
+    prepared.unshift({ ...frozen, shape: withErrbacks(frozen.shape, linkError, how) })
   }
   const result = chained(prepared.map((step) => step.result))
   if (result === undefined) throw new InvalidTaskError('A chain without tasks cannot be applied')
@@ -96,8 +104,8 @@ function underneath(result: ResultTuple, parent: ResultTuple): ResultTuple {
   return [[id, own === null ? parent : underneath(own, parent)], members]
 }
 
-function freezeChain(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
-  const { steps, result } = prepareChain(shape, options, newId)
+function freezeChain(shape: Shape, options: FreezeOptions, how: Freezing): Frozen {
+  const { steps, result } = prepareChain(shape, options, how)
   return { shape: { ...shape, kwargs: { ...shape.kwargs, tasks: steps.map(writeShape) } }, result }
 }
 
@@ -113,12 +121,6 @@ function unrolled(shape: Shape): Shape {
   if (shape.subtaskType !== 'group') return shape
   const tasks = listOption(shape.kwargs['tasks'])
   return tasks.length === 1 ? unrolled(readShape(tasks[0])) : shape
-}
-
-function withErrbacks(shape: Shape, errbacks: readonly unknown[]): Shape {
-  if (errbacks.length === 0) return shape
-  const linked = distinct([...listOption(shape.options['link_error']), ...errbacks])
-  return { ...shape, options: { ...shape.options, link_error: linked } }
 }
 
 function chordOf(header: Shape, body: Shape): Shape {
@@ -141,11 +143,11 @@ export function groupMembers(shape: Shape): readonly { readonly member: Shape; r
   })
 }
 
-function freezeGroup(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
+function freezeGroup(shape: Shape, options: FreezeOptions, how: Freezing): Frozen {
   const known = shape.options['task_id']
-  const id = typeof known === 'string' ? known : (options.id ?? options.groupId ?? newId())
+  const id = typeof known === 'string' ? known : (options.id ?? options.groupId ?? how.newId())
   const members = groupMembers(shape).map(({ member, index }) =>
-    freeze(member, { groupId: id, groupIndex: index, chord: options.chord, rootId: options.rootId }, newId),
+    freeze(member, { groupId: id, groupIndex: index, chord: options.chord, rootId: options.rootId }, how),
   )
   return {
     shape: {
@@ -172,10 +174,10 @@ export function headerMembers(shape: Shape): readonly Shape[] {
 }
 
 /** The id of a chord's header: that of its group; a header that is a list has that of the chord (surface CNV-091). */
-function headerId(shape: Shape, newId: () => string): string {
+function headerId(shape: Shape, how: Freezing): string {
   const header = shape.kwargs['header']
   const known = (Array.isArray(header) ? shape : readShape(header)).options['task_id']
-  return typeof known === 'string' && known !== '' ? known : newId()
+  return typeof known === 'string' && known !== '' ? known : how.newId()
 }
 
 /**
@@ -194,15 +196,15 @@ function holdsChord(shape: Shape): boolean {
   )
 }
 
-function freezeChord(shape: Shape, options: FreezeOptions, newId: () => string): Frozen {
-  const gid = headerId(shape, newId)
-  const body = freeze(readShape(shape.kwargs['body']), options, newId)
+function freezeChord(shape: Shape, options: FreezeOptions, how: Freezing): Frozen {
+  const gid = headerId(shape, how)
+  const body = freeze(readShape(shape.kwargs['body']), options, how)
   const chord = writeShape(body.shape)
   // Whoever starts the chord sets it anew. Copies of a body that holds a chord itself would grow threefold with every
   // level, and are left out (see canvas/chord.ts).
   const copied = holdsChord(body.shape) ? undefined : chord
   const members = headerMembers(shape).map((member, groupIndex) =>
-    freeze(member, { groupIndex, chord: copied, rootId: options.rootId }, newId),
+    freeze(member, { groupIndex, chord: copied, rootId: options.rootId }, how),
   )
   const header = writeShape({
     task: 'celery.group',

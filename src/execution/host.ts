@@ -11,6 +11,11 @@ import type { TaskRequest } from './request.js'
 
 /** What running a task needs from its app. `app/app.ts` is the one that provides it. */
 export interface Host extends Sender {
+  /** `send` for many signatures of single tasks, in one batch: all are encoded before the first is sent. Throws as `send` does. */
+  sendMany(
+    signatures: readonly SignatureData[],
+    options?: Readonly<Record<string, unknown>>,
+  ): Promise<unknown>
   /** The app's name (`Celery('shop')`). */
   readonly main: string
   task(name: string): RunnableTask | undefined
@@ -51,6 +56,8 @@ export interface ExecutionSettings {
   readonly alwaysEager: boolean
   readonly eagerPropagates: boolean
   readonly storeEagerResult: boolean
+  /** `task_allow_error_cb_on_chord_header`: errbacks of a chord are called for the tasks of its header, too. */
+  readonly errbacksOnChordHeader: boolean
 }
 
 /** A task as the worker sees it. */

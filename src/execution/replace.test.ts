@@ -85,6 +85,23 @@ describe('replace', () => {
     })
   })
 
+  it.each([
+    [false, [undefined, undefined]],
+    [true, [[sig('eb')], [sig('eb')]]],
+  ])(
+    'CNV-089 CNV-128 errbacks of a task reach the header of a chord in its place: %s, as the setting says',
+    async (errbacksOnChordHeader, expected) => {
+      const host = new TestHost({ errbacksOnChordHeader })
+      growing(host)
+      const kwargs = { kwargs: {}, header: [sig('a'), sig('b')], body: sig('sum') }
+      host.define('t', (self) => self.replace(sig('celery.chord', [], { type: 'chord', kwargs })))
+      await execute(testRequest('t', [], { body: { errbacks: [sig('eb')] } }), host)
+      expect(names(host)).toEqual(['a', 'b'])
+      expect(host.sent.map((one) => one.options['link_error'])).toEqual(expected)
+      expect(host.sent[0]?.options['chord']).toMatchObject({ options: { link_error: [sig('eb')] } })
+    },
+  )
+
   it('CNV-126 CNV-168 refuses an empty chain, and a task that is in a chord', async () => {
     const host = new TestHost()
     host.define('empty', (self) => self.replace(chain([])))

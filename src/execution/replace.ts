@@ -8,15 +8,16 @@
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { Tuple } from '../../protocol/values.js'
 import { RemoteTaskError } from '../errors.js'
-import { freeze } from './freeze.js'
+import { type Freezing, freeze } from './freeze.js'
 import type { TaskRequest } from './request.js'
 import { distinct, isRecord, listOption, readShape, type Shape, writeShape } from './signature-shape.js'
+import { withErrbacks } from './with-errbacks.js'
 
 /**
  * The signature to send in the place of the task of `request`. Throws `ImproperlyConfigured`, as Python knows it, for
  * one that is part of a chord already and for an empty chain.
  */
-export function replacement(request: TaskRequest, given: SignatureData, newId: () => string): SignatureData {
+export function replacement(request: TaskRequest, given: SignatureData, how: Freezing): SignatureData {
   const { message, body } = request
   const shape = readShape(given)
   if ('chord' in shape.options) {
@@ -26,8 +27,8 @@ export function replacement(request: TaskRequest, given: SignatureData, newId: (
     throw improper(message.id, 'Cannot replace with an empty chain')
   }
   const whole = shape.subtaskType === 'group' ? accumulated(shape) : shape
-  const linked = linkedErrors(linkedEnd(whole, body.callbacks), body.errbacks)
-  const { shape: frozen } = freeze(linked, { id: message.id }, newId)
+  const linked = withErrbacks(linkedEnd(whole, body.callbacks), body.errbacks, how)
+  const { shape: frozen } = freeze(linked, { id: message.id }, how)
   const nesting = { replaced_task_nesting: message.replacedTaskNesting + 1 }
   const own = withOptions(nested(frozen, nesting), {
     chord: body.chord,
@@ -45,7 +46,7 @@ export function replacement(request: TaskRequest, given: SignatureData, newId: (
 export function chordAddition(
   request: TaskRequest,
   given: SignatureData,
-  newId: () => string,
+  how: Freezing,
 ): { readonly groupId: string; readonly data: SignatureData } {
   const { message, body } = request
   if (body.chord === undefined || message.groupId === undefined) {
@@ -59,7 +60,7 @@ export function chordAddition(
     chord: body.chord,
     root_id: message.rootId,
   })
-  return { groupId: message.groupId, data: writeShape(freeze(shape, {}, newId).shape) }
+  return { groupId: message.groupId, data: writeShape(freeze(shape, {}, how).shape) }
 }
 
 /** A group is one task with the list of its values (surface CNV-127). */
@@ -102,22 +103,6 @@ function linkedEnd(shape: Shape, callbacks: readonly SignatureData[]): Shape {
     return withMembers(shape, (member, index) => (index === 0 ? linkedEnd(member, immutable) : member))
   }
   return added(shape, 'link', callbacks)
-}
-
-/** Errbacks are called for whichever task fails (surface CNV-061, CNV-089). */
-function linkedErrors(shape: Shape, errbacks: readonly SignatureData[]): Shape {
-  if (errbacks.length === 0) return shape
-  if (shape.subtaskType === 'group') {
-    const immutable = errbacks.map((errback) => ({ ...errback, immutable: true }))
-    return withMembers(shape, (member) => linkedErrors(member, immutable))
-  }
-  if (shape.subtaskType !== 'chord') return added(shape, 'link_error', errbacks)
-  const header = readShape(shape.kwargs['header'])
-  const told = withMembers(header, (member) =>
-    member.subtaskType === 'chord' ? linkedErrors(member, errbacks) : member,
-  )
-  const inHeader = { ...shape, kwargs: { ...shape.kwargs, header: writeShape(told) } }
-  return withBody(inHeader, (body) => linkedErrors(body, errbacks))
 }
 
 /** All steps of a chain say how deep they are nested (surface CNV-128). */

@@ -4,7 +4,6 @@
  * Rule 1: what it does to the world goes through the run's gate, so a body that was given up cannot act.
  * Rule 2: a retry counts even when its promise is forgotten: `execute` waits for the one that is under way.
  */
-import { randomUUID } from 'node:crypto'
 import { pyRepr } from '../../protocol/python-repr.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
@@ -21,7 +20,8 @@ import {
   SoftTimeLimitExceeded,
 } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { type Applier, applySignature } from './apply-signature.js'
+import { applierOf, freezingOf } from './applier.js'
+import { applySignature } from './apply-signature.js'
 import type { RequestInfo, RetryOptions, StateChange, TaskContext } from './context.js'
 import type { Host, Resend, RunnableTask } from './host.js'
 import { chordAddition, replacement } from './replace.js'
@@ -172,9 +172,10 @@ export class RunningTask implements TaskContext {
   async replace(signature: Linkable): Promise<unknown> {
     this.checkpoint()
     const { host, request, gate } = this.#parts
-    const data = replacement(request, signatureDataOf(signature), host.newId ?? randomUUID)
+    const applier = applierOf(host, gate)
+    const data = replacement(request, signatureDataOf(signature), freezingOf(applier))
     if (request.isEager && host.applyEagerly !== undefined) return host.applyEagerly(data)
-    await applySignature(this.#applier(), data, {})
+    await applySignature(applier, data, {})
     gate.check()
     throw new Ignore('Replaced by new task')
   }
@@ -187,27 +188,18 @@ export class RunningTask implements TaskContext {
   ): Promise<{ readonly id: string; asTuple(): unknown } | SignatureData> {
     this.checkpoint()
     const { host, request, gate } = this.#parts
-    const { groupId, data } = chordAddition(request, signatureDataOf(signature), host.newId ?? randomUUID)
+    const applier = applierOf(host, gate)
+    const { groupId, data } = chordAddition(request, signatureDataOf(signature), freezingOf(applier))
     const { chords } = host.backend
     if (chords?.grow === undefined) throw cannotGrow(request.message.id)
     await gate.effect(async () => chords.grow?.(groupId))
     if (lazy) return data
-    const { id, tuple } = await applySignature(this.#applier(), data, {})
+    const { id, tuple } = await applySignature(applier, data, {})
     return this.addTrail({ id, asTuple: () => tuple })
   }
 
   signature(args: readonly unknown[] = [], kwargs: Readonly<Record<string, unknown>> = {}): SignatureData {
     return signatureOf(this.name, args, kwargs)
-  }
-
-  #applier(): Applier {
-    const { host, gate } = this.#parts
-    return {
-      send: (data, options) => gate.effect(() => host.send(data, options)),
-      chords: host.backend.chords,
-      newId: host.newId,
-      effect: (act) => gate.effect(act),
-    }
   }
 
   async isAborted(): Promise<boolean> {

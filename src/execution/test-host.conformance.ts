@@ -39,6 +39,8 @@ export class TestHost implements Host {
   readonly events: string[] = []
   readonly lines: LogLine[] = []
   readonly sent: { readonly signature: SignatureData; readonly options: Record<string, unknown> }[] = []
+  /** How many signatures each call of `sendMany` had. */
+  readonly batches: number[] = []
   readonly resent: { readonly request: TaskRequest; readonly change: Resend }[] = []
   readonly stored: ResultMeta[] = []
   readonly logger: Logger = recordingLogger(this.lines)
@@ -61,6 +63,7 @@ export class TestHost implements Host {
       alwaysEager: false,
       eagerPropagates: false,
       storeEagerResult: false,
+      errbacksOnChordHeader: false,
       ...execution,
     }
     const backend = openBackend(backendUrl, { codec: createCodec(), clock })
@@ -109,6 +112,14 @@ export class TestHost implements Host {
     this.events.push(`send ${String(signature['task'])}`)
     const id = String(all['task_id'])
     return { id, asTuple: () => [[id, null], null] }
+  }
+
+  async sendMany(
+    signatures: readonly SignatureData[],
+    options: Readonly<Record<string, unknown>> = {},
+  ): Promise<void> {
+    this.batches.push(signatures.length)
+    for (const signature of signatures) await this.send(signature, options)
   }
 
   async resend(request: TaskRequest, change: Resend): Promise<void> {
