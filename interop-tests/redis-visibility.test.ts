@@ -45,4 +45,28 @@ describe.skipIf(noRedis)('messages that a dead worker held', () => {
       }
     },
   )
+
+  it('WRK-089 PUB-076 what a worker had fetched when its connections were cut runs within seconds, each once', async () => {
+    const trial = await Trial.start({ side: 'celeriac', broker: 'redis', seed: 1, visibilitySeconds: 3600 })
+    try {
+      const client = trial.redis.server.client()
+      await trial.worker({ concurrency: 1 })
+      const ids = [await trial.publish(1)]
+      for (let at = 0; at < 5; at += 1) ids.push(await trial.publish(0.01))
+      const started = (): readonly (string | undefined)[] =>
+        trial.oracle
+          .read()
+          .filter(({ what }) => what === 'start')
+          .map(({ id }) => id)
+      await eventually('it holds all it may', async () => (await client.hlen('unacked')) === 4)
+      expect(started()).toEqual(ids.slice(0, 1))
+      for (const type of ['normal', 'pubsub']) await client.call('CLIENT', 'KILL', 'TYPE', type)
+      await eventually('all ran', () => trial.oracle.pending() === 0, 20_000)
+      expect(started()).toEqual(ids)
+      await eventually('all are acknowledged', async () => (await client.hlen('unacked')) === 0)
+      expect(await client.zcard('unacked_index')).toBe(0)
+    } finally {
+      await trial.close()
+    }
+  })
 })

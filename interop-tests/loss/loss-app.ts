@@ -30,6 +30,17 @@ function witnessed(transport: Transport): Transport {
         }
         return consume(queues, { ...given, onDeliveries })
       }
+      // What a lost connection brought is acknowledged by the next one.
+      const settleLost = connection.settleLost?.bind(connection)
+      if (settleLost !== undefined) {
+        connection.settleLost = async (lost, how) => {
+          const gone = await settleLost(lost, how)
+          if (how !== 'ack') return gone
+          for (const one of lost)
+            record(gone.includes(one) ? 'unacked' : 'acked', String(one.envelope.headers['id']))
+          return gone
+        }
+      }
       void connection.closed.then(() => record('lost'))
       return connection
     },

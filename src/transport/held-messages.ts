@@ -186,6 +186,11 @@ export function settledDelivery(claimed: Claimed): Delivery {
   return new HeldDelivery(claimed, nobody)
 }
 
+/** What a delivery of this file stands for, to settle it by another connection; undefined for any other delivery. */
+export function claimedOf(delivery: Delivery): Claimed | undefined {
+  return delivery instanceof HeldDelivery ? delivery.claimed : undefined
+}
+
 interface Holder {
   settle(claimed: Claimed, how: Pending['how'], untilMs?: number): Promise<void>
   isHeld(claimed: Claimed): boolean
@@ -194,7 +199,7 @@ interface Holder {
 const nobody: Holder = { settle: () => Promise.resolve(), isHeld: () => true }
 
 class HeldDelivery implements Delivery {
-  protected readonly claimed: Claimed
+  readonly claimed: Claimed
   protected readonly holder: Holder
   readonly address: Delivery['address']
 

@@ -23,6 +23,8 @@ export interface QueueStore {
   claimNow(queue: string): Promise<Claimed | undefined>
   /** One round trip for many. Returns those that were no longer ours (empty when all went well). */
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
+  /** Present when a claim outlives its connection: `settle` then takes what lost connections to this broker claimed. */
+  readonly settlesLost?: true
   /** Present when the store can keep a held message until shortly before a time (`Delivery.park`). */
   readonly parking?: {
     /** False for a message that exists only in this process. */
@@ -64,9 +66,10 @@ export interface QueueStore {
 
 /**
  * ack: done. drop: refused for good. requeue: back behind what waits. return: back in front, in the given order, as
- * at shutdown.
+ * at shutdown. undo: the same for what was claimed in vain, with its redelivered mark as it was; asked only of a store
+ * that settles what was lost.
  */
-export type Settling = 'ack' | 'drop' | 'requeue' | 'return'
+export type Settling = 'ack' | 'drop' | 'requeue' | 'return' | 'undo'
 
 /** A message on its way into a queue. `exchange` and `routingKey` are as published (`delivery_info`). */
 export interface Stored {

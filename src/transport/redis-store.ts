@@ -66,6 +66,7 @@ const largestBatch = 1000
 export class RedisStore implements QueueStore {
   onUnreadable: QueueStore['onUnreadable']
   onLost: QueueStore['onLost']
+  readonly settlesLost = true
   readonly leases: RedisLeases
   readonly parking: RedisParking
   readonly #parts: RedisStoreParts
@@ -190,7 +191,7 @@ export class RedisStore implements QueueStore {
     const stored = claimed.filter((message) => message instanceof RedisClaimed)
     if (stored.length < claimed.length) this.#settleLocal(claimed.filter(isLocal), how)
     // In front, the last goes first: then the first is next.
-    const ordered = how === 'return' ? stored.toReversed() : stored
+    const ordered = how === 'return' || how === 'undo' ? stored.toReversed() : stored
     const lost: Claimed[] = []
     for (let at = 0; at < ordered.length; at += largestBatch) {
       const part = ordered.slice(at, at + largestBatch)
@@ -397,12 +398,12 @@ export class RedisStore implements QueueStore {
     return (await this.#client.script(forgetScript, [unackedKey, indexKey], args)) as number[]
   }
 
-  async #putBack(part: readonly RedisClaimed[], how: 'requeue' | 'return'): Promise<readonly number[]> {
+  async #putBack(part: readonly RedisClaimed[], how: Settling): Promise<readonly number[]> {
     const keys = [this.#options.unackedKey, this.#options.indexKey]
-    const args: RedisArgument[] = [how === 'return' ? 'RPUSH' : 'LPUSH']
-    for (const { tag, mark, list, envelope, exchange, routingKey } of part) {
+    const args: RedisArgument[] = [how === 'requeue' ? 'LPUSH' : 'RPUSH']
+    for (const { tag, mark, list, envelope, exchange, routingKey, redelivered } of part) {
       const known = keys.indexOf(list, 2)
-      const text = this.#encoded(envelope, exchange, routingKey, tag, true)
+      const text = this.#encoded(envelope, exchange, routingKey, tag, redelivered || how !== 'undo')
       args.push(tag, mark, known < 0 ? keys.push(list) : known + 1, text)
     }
     return (await this.#client.script(putBackScript, keys, args)) as number[]
@@ -435,8 +436,8 @@ export class RedisStore implements QueueStore {
 
   #settleLocal(messages: readonly RedisLocalMessage[], how: Settling): void {
     if (how === 'ack' || how === 'drop') return
-    const again = messages.map((message) => ({ ...message, redelivered: true }))
-    this.#arrivals.putBack(again, how === 'return' ? 'front' : 'behind')
+    const again = how === 'undo' ? messages : messages.map((message) => ({ ...message, redelivered: true }))
+    this.#arrivals.putBack(again, how === 'requeue' ? 'behind' : 'front')
   }
 
   async #empty(queue: string): Promise<number> {

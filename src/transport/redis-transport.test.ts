@@ -424,6 +424,41 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     expect(next.texts).toEqual(texts)
   })
 
+  it('PUB-074 PUB-076 takes back for a lost connection what it held, in its order and step, as it was', async () => {
+    const lost = await connect()
+    const texts = ['a0', 'b0', 'c3', 'd3', 'e9']
+    await lost.publish(texts.map((text) => withPriority(text, Number(text[1]))))
+    const before = await Promise.all(['', `${sep}3`, `${sep}9`].map((step) => list(queue + step)))
+    const collector = await consume(lost)
+    await collector.count(5)
+    const [gone] = Object.entries(await held()).filter(([, value]) => value.includes('"c3"')) as [
+      [string, string],
+    ]
+    // Somebody else took it up.
+    await admin.run('HSET', 'unacked', gone[0], gone[1].trimEnd())
+    await admin.run('CLIENT', 'KILL', 'TYPE', 'normal')
+    await lost.closed
+    await expect(collector.deliveries[0]?.ack()).rejects.toBeInstanceOf(DeliveryLostError)
+
+    const heir = await connect()
+    await heir.publish([withPriority('later', 0)])
+    const [a, ...rest] = collector.deliveries as [Delivery, ...Delivery[]]
+    expect(await heir.settleLost?.([a], 'ack')).toEqual([])
+    expect(await heir.settleLost?.([a], 'ack')).toEqual([a])
+    const refused = await heir.settleLost?.(rest, 'undo')
+    expect(refused?.map(textOf)).toEqual(['c3'])
+    expect(Object.keys(await held())).toEqual([gone[0]])
+    const next = await consume(heir)
+    await next.count(4)
+    expect(next.texts).toEqual(['b0', 'later', 'd3', 'e9'])
+    expect(next.deliveries.some((delivery) => delivery.redelivered)).toBe(false)
+    await heir.settleLost?.(rest, 'undo')
+    expect(Object.keys(await held())).toHaveLength(5)
+    const values = Object.values(await held()).map((value) => JSON.parse(value) as [unknown])
+    for (const text of [before[0]?.[0], before[1]?.[0], before[2]?.[0]])
+      expect(values.map(([envelope]) => envelope)).toContainEqual(JSON.parse(text as string))
+  })
+
   it('PUB-072 PUB-079 writes bindings as kombu does, and removes them with the queue', async () => {
     const connection = await connect()
     const names = { d: 'direct', t: 'topic', f: 'fanout' } as const

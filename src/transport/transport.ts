@@ -50,9 +50,21 @@ export interface Connection {
   /** Removes what is waiting (not what is held) and returns how many. */
   purge(queue: string): Promise<number>
   deleteQueue(queue: string): Promise<void>
+  /**
+   * Settles through this connection what a lost one of this process still held with the same broker, oldest first, and
+   * only where the broker knows it as held by that one yet: returns those that are gone or went to others. Absent where
+   * the end of a connection gives back what it held (AMQP). Rejects when the broker cannot be asked; safe to repeat.
+   */
+  settleLost?(lost: readonly Delivery[], how: LateSettling): Promise<readonly Delivery[]>
   /** Returns unsettled deliveries to the broker, in their order. Safe twice. */
   close(): Promise<void>
 }
+
+/**
+ * ack: done. drop: refused for good. requeue: back behind what waits. return: back in front of what waits, marked as
+ * redelivered. undo: back in front as if it had never been taken, for what was not started.
+ */
+export type LateSettling = 'ack' | 'drop' | 'requeue' | 'return' | 'undo'
 
 /** What a broker can do beyond the common part. */
 export interface Capabilities {

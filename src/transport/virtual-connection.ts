@@ -8,7 +8,7 @@
 import { type Clock, pause, systemClock } from '../clock.js'
 import { ConnectionLostError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
-import { HeldMessages } from './held-messages.js'
+import { claimedOf, HeldMessages } from './held-messages.js'
 import { LeaseKeeper } from './lease-keeper.js'
 import type { QueueStore, Stored } from './queue-store.js'
 import type {
@@ -16,6 +16,7 @@ import type {
   Connection,
   ConsumeOptions,
   Delivery,
+  LateSettling,
   Outgoing,
   Subscription,
   Topology,
@@ -43,6 +44,7 @@ export interface VirtualConnectionOptions {
 export class VirtualConnection implements Connection {
   readonly capabilities: Capabilities
   readonly closed: Promise<Error | undefined>
+  settleLost?: NonNullable<Connection['settleLost']>
   readonly #store: QueueStore
   readonly #router: VirtualRouter
   readonly #held: HeldMessages
@@ -72,6 +74,7 @@ export class VirtualConnection implements Connection {
     this.#router = new VirtualRouter(store, options.deadletterQueue)
     this.#held = new HeldMessages(store, (cause) => this.#lose(cause))
     this.#leases = store.leases && new LeaseKeeper(store.leases, this.#held, this.#clock, this.#logger)
+    if (store.settlesLost) this.settleLost = (lost, how) => this.#settleLost(lost, how)
     store.onLost = (cause) => this.#lose(cause)
     store.onUnreadable = (report) => this.#reportUnreadable(report)
   }
@@ -161,6 +164,14 @@ export class VirtualConnection implements Connection {
     this.#assertOpen('delete a queue')
     await this.#store.remove(queue)
     this.#router.forgetQueue(queue)
+  }
+
+  async #settleLost(lost: readonly Delivery[], how: LateSettling): Promise<readonly Delivery[]> {
+    this.#assertOpen('settle what another connection held')
+    const claims = new Map(lost.map((delivery) => [claimedOf(delivery), delivery]))
+    const known = [...claims.keys()].filter((claimed) => claimed !== undefined)
+    const gone = known.length === 0 ? [] : await this.#store.settle(known, how)
+    return gone.map((claimed) => claims.get(claimed) as Delivery)
   }
 
   close(): Promise<void> {

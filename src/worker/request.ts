@@ -1,21 +1,24 @@
 /**
  * One request, from reserved to settled (`celery/worker/request.py`).
  *
- * Rule 1: the broker is told at most once (surface ACK-030). Rule 2: an early ack happens when the task starts, not
+ * Rule 1: the broker is told at most once (surface ACK-030); what its connection took with it, the next one tells where
+ * the broker still waits for it (estate.ts). Rule 2: an early ack happens when the task starts, not
  * when it arrives, so what waits in the worker is never lost (WRK-042). Rule 3: a late ack happens after the result is
  * stored. Rule 4: nothing here throws or rejects; an acknowledgement that fails is logged once (WRK-043).
  */
 import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
 import type { Clock } from '../clock.js'
+import { DeliveryLostError } from '../errors.js'
 import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
 import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
-import type { Delivery } from '../transport/transport.js'
+import type { Delivery, LateSettling } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
+import type { Estate } from './estate.js'
 import { momentMs } from './moment.js'
 import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
 import { settlementFor } from './settlement.js'
@@ -27,6 +30,7 @@ export interface Desk {
   readonly logger: Logger
   readonly errands: Errands
   readonly endings: Endings
+  readonly estate: Estate
   /** `celery@host`. */
   readonly nodeName: string
   /** Seconds; the worker's own defaults, `--time-limit` and `--soft-time-limit`. */
@@ -68,6 +72,8 @@ export class Request implements Candidate, RunWatcher {
   private told = false
   private execution: Execution | undefined
   private cancellation: Cancellation | undefined
+  /** Settles when RETRY is stored for one that was cancelled after a loss. */
+  private retryStored: Promise<void> | undefined
   private isRevoked = false
   /** Its connection is gone: the broker delivers the message again, unless it was acknowledged before. */
   private isLost = false
@@ -167,7 +173,7 @@ export class Request implements Candidate, RunWatcher {
   /** Gives an unstarted request back to the broker, in front of what waits. */
   giveBack(): void {
     if (this.isActive || !this.move('return')) return
-    this.release()
+    this.handBack('give back', 'return')
     this.close()
   }
 
@@ -186,7 +192,7 @@ export class Request implements Candidate, RunWatcher {
         `Task ${this.name}[${this.id}] waits with the broker: more than enough wait here.`,
       )
     }
-    this.handBack('park', () => this.delivery.park?.(untilMs) ?? Promise.resolve())
+    this.handBack('park', 'undo', () => this.delivery.park?.(untilMs) ?? Promise.resolve())
     this.close()
   }
 
@@ -198,12 +204,14 @@ export class Request implements Candidate, RunWatcher {
     return true
   }
 
-  /** The connection that brought it is gone: nothing can be acknowledged (WRK-089, WRK-090). */
+  /** The connection that brought it is gone: it cannot be acknowledged there any more (WRK-089, WRK-090). */
   loseConnection(): void {
     if (!this.move('lose connection')) return
     this.isLost = true
     // An early-acked request was settled before the loss and just goes on.
-    if (isOver(this.current)) this.desk.onSettled(this)
+    if (!isOver(this.current)) return
+    this.desk.estate.leave(this.delivery)
+    this.desk.onSettled(this)
   }
 
   /** Drops it, before it started, when its delivery may belong to somebody else by now; false when it is still ours. */
@@ -231,8 +239,10 @@ export class Request implements Candidate, RunWatcher {
     this.cancellation = why
     this.execution?.terminate('SIGTERM')
     if (this.told) this.begin(this.sendAgain())
-    else if (this.isLost) this.begin(this.desk.endings.cancelled(this.taskRequest, this.runnable))
-    else this.release()
+    else if (this.isLost) {
+      this.retryStored = this.desk.endings.cancelled(this.taskRequest, this.runnable)
+      this.begin(this.retryStored)
+    } else this.handBack('give back', 'return')
   }
 
   /** `RunWatcher`: the pool is about to start it. */
@@ -252,6 +262,9 @@ export class Request implements Candidate, RunWatcher {
     if (outcome.kind === 'terminated' && !this.isRevoked) this.cancel('shutdown')
     if (this.cancellation !== undefined) {
       this.move(this.told ? 'return' : 'finish')
+      // Whoever runs it again stores after us, not before.
+      if (this.retryStored !== undefined)
+        this.begin(this.retryStored.then(() => this.handBack('give back', 'return')))
       this.close()
       return
     }
@@ -331,34 +344,55 @@ export class Request implements Candidate, RunWatcher {
 
   /** Tells the broker, once; resolves when it has answered. */
   private settle(how: 'ack' | 'requeue' | 'drop'): Promise<void> | undefined {
-    if (this.told || this.isLost) return undefined
-    this.told = true
-    this.acts += 1
     const { delivery } = this
-    const settling = how === 'ack' ? delivery.ack() : delivery.reject({ requeue: how === 'requeue' })
-    return settling.then(
-      () => this.acknowledged(),
-      (error: unknown) => this.unsettled('ack', error),
+    return this.tell('ack', how, () =>
+      how === 'ack' ? delivery.ack() : delivery.reject({ requeue: how === 'requeue' }),
     )
   }
 
-  private release(): void {
-    const { delivery } = this
-    this.handBack('give back', () => delivery.release?.() ?? delivery.reject({ requeue: true }))
+  private handBack(
+    what: string,
+    how: 'undo' | 'return',
+    act = () => this.release(),
+  ): Promise<void> | undefined {
+    return this.tell(what, how, act)
   }
 
-  private handBack(what: string, act: () => Promise<void>): void {
-    if (this.told || this.isLost) return
+  private release(): Promise<void> {
+    const { delivery } = this
+    return delivery.release?.() ?? delivery.reject({ requeue: true })
+  }
+
+  /** `how` is what the next connection does instead when its own is lost. */
+  private tell(what: string, how: LateSettling, act: () => Promise<void>): Promise<void> | undefined {
+    if (this.told) return undefined
+    const { isLost } = this
+    const telling = isLost ? this.desk.estate.settle(this.delivery, how) : act()
+    if (telling === undefined) return undefined
     this.told = true
     this.acts += 1
-    act().then(
-      () => this.endAct(),
-      (error: unknown) => this.unsettled(what, error),
+    return telling.then(
+      () => this.answered(what),
+      (error: unknown) => (isLost ? this.unsettled(what, error) : this.refused(what, how, error)),
     )
   }
 
-  private acknowledged(): void {
-    this.desk.onAcknowledged()
+  /** An answer that was lost with the connection is asked for again through the next one; not so a refusal. */
+  private refused(what: string, how: LateSettling, error: unknown): Promise<void> | undefined {
+    const isUnanswered = error instanceof DeliveryLostError && error.cause !== undefined
+    const again = isUnanswered ? this.desk.estate.settle(this.delivery, how) : undefined
+    if (again === undefined) {
+      this.unsettled(what, error)
+      return undefined
+    }
+    return again.then(
+      () => this.answered(what),
+      (reason: unknown) => this.unsettled(what, reason),
+    )
+  }
+
+  private answered(what: string): void {
+    if (what === 'ack') this.desk.onAcknowledged()
     this.endAct()
   }
 

@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Pool } from '../pool/pool.js'
 import type { Service } from '../service.js'
@@ -89,4 +90,30 @@ export interface Banner {
   }[]
   /** Sorted names, builtins included. */
   readonly tasks: readonly string[]
+}
+
+/** Gives back what can be a concurrency; throws `ConfigError` for anything else. */
+export function checkedConcurrency(concurrency: number): number {
+  if (Number.isInteger(concurrency) && concurrency > 0) return concurrency
+  throw new ConfigError(`The concurrency of a worker is a whole number above 0, not ${String(concurrency)}.`)
+}
+
+/** What `Revocations` and `SuccessSet` are given for `memory`; what it leaves out keeps their defaults. */
+export function memoryLimits(memory: WorkerMemory = {}): MemoryLimits {
+  return {
+    revocations: {
+      ...(memory.revokesMax === undefined ? {} : { maxCount: memory.revokesMax }),
+      ...(memory.revokeExpires === undefined ? {} : { expiresMs: memory.revokeExpires * 1000 }),
+    },
+    successes: {
+      ...(memory.successfulMax === undefined ? {} : { maxSize: memory.successfulMax }),
+      ...(memory.successfulExpires === undefined ? {} : { lifetimeSeconds: memory.successfulExpires }),
+    },
+  }
+}
+
+/** `WorkerMemory` in the words of those who remember. */
+export interface MemoryLimits {
+  readonly revocations: { readonly maxCount?: number; readonly expiresMs?: number }
+  readonly successes: { readonly maxSize?: number; readonly lifetimeSeconds?: number }
 }

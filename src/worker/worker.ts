@@ -25,6 +25,7 @@ import { RemoteControl } from './control.js'
 import { Dispatcher } from './dispatcher.js'
 import { Endings } from './endings.js'
 import { Errands } from './errands.js'
+import { Estate } from './estate.js'
 import { etaWindowSize } from './eta-window.js'
 import { Ledger } from './ledger.js'
 import { nodeName } from './node-name.js'
@@ -37,7 +38,15 @@ import { Throttle } from './throttle.js'
 import { Timer } from './timer.js'
 import { workerTopology } from './topology.js'
 import type { WorkerApp } from './worker-app.js'
-import type { Banner, Shutdown, StopOptions, WorkerExit, WorkerOptions } from './worker-options.js'
+import {
+  type Banner,
+  checkedConcurrency,
+  memoryLimits,
+  type Shutdown,
+  type StopOptions,
+  type WorkerExit,
+  type WorkerOptions,
+} from './worker-options.js'
 
 /** Cancelled tasks settle within this, or the connection's close gives them back. */
 const cancelTimeoutMs = 10_000
@@ -59,6 +68,7 @@ export class Worker {
   private readonly clock: Clock
   private readonly logger: Logger
   private readonly errands: Errands
+  private readonly estate: Estate
   private readonly timer: Timer
   private readonly throttle: Throttle
   private readonly revocations: Revocations
@@ -98,21 +108,16 @@ export class Worker {
       this.tellStopped = resolve
     })
     this.errands = new Errands(this.logger)
+    this.estate = new Estate(this.logger)
     this.ledger = new Ledger(clock)
     this.timer = new Timer(clock)
-    const { memory = {} } = options
-    this.revocations = new Revocations(clock, {
-      ...(memory.revokesMax === undefined ? {} : { maxCount: memory.revokesMax }),
-      ...(memory.revokeExpires === undefined ? {} : { expiresMs: memory.revokeExpires * 1000 }),
-    })
+    const memory = memoryLimits(options.memory)
+    this.revocations = new Revocations(clock, memory.revocations)
     this.pool =
       options.pool ??
       new AsyncPool(app, {
         size: this.concurrency,
-        successes: new SuccessSet(clock, {
-          ...(memory.successfulMax === undefined ? {} : { maxSize: memory.successfulMax }),
-          ...(memory.successfulExpires === undefined ? {} : { lifetimeSeconds: memory.successfulExpires }),
-        }),
+        successes: new SuccessSet(clock, memory.successes),
       })
     this.rules = {
       knows: (task) => app.task(task) !== undefined,
@@ -135,6 +140,7 @@ export class Worker {
       logger: this.logger,
       errands: this.errands,
       endings,
+      estate: this.estate,
       nodeName: this.hostname,
       timeLimit: options.timeLimit ?? conf.taskTimeLimit ?? undefined,
       softTimeLimit: options.softTimeLimit ?? conf.taskSoftTimeLimit ?? undefined,
@@ -241,6 +247,7 @@ export class Worker {
     this.dispatcher.pause()
     await this.session.quiet()
     this.consumer?.returnAll()
+    this.estate.close()
     this.throttle.clear()
     this.dispatcher.clear()
     // Drain.
@@ -410,14 +417,12 @@ export class Worker {
     const { conf, codec } = this.app
     const accept = codec.accepting(conf.acceptContent)
     const find = this.options.openTransport ?? ((url: string) => this.app.transport(url))
-    const brokers = brokersOf(this.app, find, this.logger)
     const receive = (wishes: Wishes, isRestart: boolean): Receiver => {
       const prefetch = this.makePrefetch((count) => wishes.setPrefetch(count), isRestart)
       const windowSize = etaWindowSize(conf.workerEtaTaskLimit, prefetch.maximum)
       const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
       const parts = { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger }
-      const takeParked = (dueBeforeMs: number): void => wishes.takeParked(dueBeforeMs)
-      const eta = { etaWindowSize: windowSize, takeParked }
+      const eta = { etaWindowSize: windowSize, takeParked: (due: number) => wishes.takeParked(due) }
       const consumer = new Consumer({ ...parts, ...eta, codec, accept, prefetch, sender: this })
       this.consumer = consumer
       this.prefetch = prefetch
@@ -435,7 +440,7 @@ export class Worker {
     return new Session({
       clock: this.clock,
       logger: this.logger,
-      brokers,
+      brokers: brokersOf(this.app, find, this.logger),
       policy: {
         onStartup: conf.brokerConnectionRetryOnStartup ?? conf.brokerConnectionRetry,
         afterLoss: conf.brokerConnectionRetry,
@@ -451,6 +456,7 @@ export class Worker {
       companion: conf.workerEnableRemoteControl
         ? new RemoteControl({ app: this.app, worker: this, logger: this.logger })
         : undefined,
+      onConnected: (connection) => this.estate.passTo(connection),
       onLoss: () => this.onLoss(),
       onGivenUp: (error) => this.giveUp(error),
     })
@@ -491,9 +497,4 @@ export class Worker {
 
 function stoppedMeanwhile(): BrokerUnavailableError {
   return new BrokerUnavailableError('The worker was stopped before it had started to consume.')
-}
-
-function checkedConcurrency(concurrency: number): number {
-  if (Number.isInteger(concurrency) && concurrency > 0) return concurrency
-  throw new ConfigError(`The concurrency of a worker is a whole number above 0, not ${String(concurrency)}.`)
 }

@@ -1,0 +1,182 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import { gate, Trial, until } from './trial.test.setup.js'
+
+describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-server is installed'})`, () => {
+  let server: RedisServer
+  let admin: RedisClient
+  beforeAll(async () => {
+    server = await RedisServer.start({ appendonly: true })
+    admin = await openRedis(server.url)
+    return async () => {
+      admin.close()
+      await server.close()
+    }
+  })
+  afterEach(async () => {
+    await admin.run('FLUSHALL')
+  })
+
+  const trialOn = (url: string): Trial =>
+    new Trial({ brokerUrl: url, brokerTransportOptions: { visibility_timeout: 3600 } })
+  const held = async (): Promise<unknown> => admin.run('HLEN', 'unacked')
+  const cutAll = async (): Promise<void> => {
+    const mine = String(await admin.run('CLIENT', 'ID'))
+    for (const [, id] of String(await admin.run('CLIENT', 'LIST')).matchAll(/^id=(\d+) /gm))
+      if (id !== mine) await admin.run('CLIENT', 'KILL', 'ID', id as string)
+  }
+
+  it('WRK-089 PUB-076 runs what it had fetched within seconds, each once, in its order, marked as it was', async () => {
+    await using trial = trialOn(server.url)
+    const ran: string[] = []
+    const redelivered: boolean[] = []
+    const running = gate()
+    const wait = trial.app.task('t.wait', { acksLate: true }, () => running.opened)
+    const note = trial.app.task('t.note', { bind: true }, (self, what: string) => {
+      redelivered.push(self.request.deliveryInfo.redelivered)
+      ran.push(what)
+    })
+    const limited = trial.app.task('t.limited', { rateLimit: '1/h' }, (what: string) => {
+      ran.push(what)
+    })
+    const worker = await trial.started({ concurrency: 1, prefetchMultiplier: 20 })
+    await limited.delay('allowed')
+    await until('it ran', () => ran.length === 1)
+    await wait.delay()
+    await until('the first runs', () => worker.ledger.active().length === 1)
+    const names = ['a', 'b', 'c', 'd']
+    for (const name of names) await note.delay(name)
+    await note.applyAsync({ args: ['urgent'], priority: 0 })
+    await note.applyAsync({ args: ['not urgent'], priority: 9 })
+    await note.applyAsync({ args: ['due'], countdown: 1 })
+    await limited.delay('over the limit')
+    await until('all are held', () => worker.ledger.size === 9)
+    await cutAll()
+    await until('it has them again', async () => trial.logged(/^Gave back 8 messages/).length === 1)
+    await until('it holds them', () => worker.ledger.size === 9)
+    running.open()
+    await until('they ran', () => ran.length === 8)
+    expect(ran.filter((name) => name !== 'due')).toEqual(['allowed', ...names, 'urgent', 'not urgent'])
+    expect(redelivered).toEqual(redelivered.map(() => false))
+    worker.rateLimit('t.limited', null)
+    await until('all ran', () => ran.length === 9)
+    await until('nothing is held', async () => (await held()) === 0)
+    expect(trial.logged(/Couldn't/)).toEqual([])
+  })
+
+  it('WRK-090 acknowledges a task that ran through the loss by the next connection, so that it is not run again', async () => {
+    await using trial = trialOn(server.url)
+    const running = gate()
+    let runs = 0
+    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
+      runs += 1
+      await running.opened
+    })
+    const worker = await trial.started({ concurrency: 2 })
+    const [first, second] = [await wait.delay(), await wait.delay()]
+    await until('both run', () => runs === 2)
+    await cutAll()
+    await until('one is left alone', () => worker.ledger.find(first.id)?.state === 'orphaned')
+    running.open()
+    for (const { id } of [first, second])
+      await until('it is done', async () => (await trial.state(id)) === 'SUCCESS')
+    await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
+    expect(runs).toBe(2)
+    expect(await trial.app.control.purge()).toBe(0)
+    expect(trial.logged(/Couldn't/)).toEqual([])
+  })
+
+  it('WRK-090 says so when somebody else has taken it meanwhile, and leaves it to that one', async () => {
+    await using trial = trialOn(server.url)
+    const running = gate()
+    let runs = 0
+    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
+      runs += 1
+      await running.opened
+    })
+    const worker = await trial.started({ concurrency: 1 })
+    await wait.delay()
+    await wait.delay()
+    await until('one runs, one waits', () => runs === 1 && worker.ledger.size === 2)
+    // As a Python process takes both up: the same entry without our mark.
+    const pairs = (await admin.run('HGETALL', 'unacked')) as string[]
+    for (let at = 0; at < pairs.length; at += 2)
+      await admin.run('HSET', 'unacked', pairs[at] as string, (pairs[at + 1] as string).trimEnd())
+    await cutAll()
+    await until('it is connected again', () => trial.logged(/^Gave back 0 messages/).length === 1)
+    running.open()
+    await until('it says so', () => trial.logged(/Couldn't ack/, 'error').length === 1)
+    const [line] = trial.logged(/Couldn't ack/)
+    expect(String(line?.fields['err'])).toMatch(/went to another consumer meanwhile/)
+    await until('nothing is held here', () => worker.ledger.size === 0)
+    expect(await held()).toBe(2)
+    expect(runs).toBe(1)
+  })
+
+  it('ACK-028 WRK-091 gives back at once what it cancelled because of the loss', async () => {
+    await using trial = new Trial({
+      brokerUrl: server.url,
+      workerCancelLongRunningTasksOnConnectionLoss: true,
+    })
+    const runs: boolean[] = []
+    const task = trial.app.task('t.late', { acksLate: true, bind: true }, (self) => {
+      runs.push(self.request.deliveryInfo.redelivered)
+      return runs.length > 1 ? 'done' : new Promise<string>(() => {})
+    })
+    await trial.started()
+    const { id } = await task.delay()
+    await until('it runs', () => runs.length === 1)
+    await cutAll()
+    await until('it ran again', async () => (await trial.state(id)) === 'SUCCESS')
+    expect(runs).toEqual([false, true])
+    await until('nothing is held', async () => (await held()) === 0)
+  })
+
+  it('WRK-089 runs what it had fetched after a restart of the server', async () => {
+    await using mortal = await RedisServer.start({ appendonly: true })
+    await using trial = trialOn(mortal.url)
+    const running = gate()
+    const ran: number[] = []
+    const wait = trial.app.task('t.wait', { acksLate: true }, () => running.opened)
+    const note = trial.app.task('t.note', (what: number) => {
+      ran.push(what)
+    })
+    const worker = await trial.started({ concurrency: 1, prefetchMultiplier: 20 })
+    const { id } = await wait.delay()
+    for (let at = 0; at < 10; at += 1) await note.delay(at)
+    await until('all are held', () => worker.ledger.size === 11)
+    await mortal.kill()
+    // It ends while there is nobody to tell.
+    await until('the loss is noticed', () => worker.ledger.find(id)?.state === 'orphaned')
+    running.open()
+    await until('it is done', async () => (await trial.state(id)) === 'SUCCESS')
+    await mortal.restart()
+    await until('the rest ran', () => ran.length === 10)
+    expect(ran).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    const after = mortal.client()
+    await until('nothing is held', async () => (await after.hlen('unacked')) === 0)
+    after.disconnect()
+  })
+
+  it('WRK-071 stops while it is cut off: what waits for a connection does not hold it up', async () => {
+    await using mortal = await RedisServer.start({ appendonly: true })
+    await using trial = trialOn(mortal.url)
+    const running = gate()
+    const wait = trial.app.task('t.wait', { acksLate: true }, () => running.opened)
+    const worker = await trial.started({ concurrency: 1 })
+    const { id } = await wait.delay()
+    await wait.delay()
+    await until('both are held', () => worker.ledger.size === 2)
+    await mortal.kill()
+    await until('the loss is noticed', () => worker.ledger.find(id)?.state === 'orphaned')
+    running.open()
+    await until('it waits to be told', () => worker.ledger.find(id)?.state === 'settled')
+    await worker.stop()
+    expect(trial.logged(/Couldn't ack/, 'error')).toHaveLength(1)
+    await mortal.restart()
+    const after = mortal.client()
+    expect(await after.hlen('unacked')).toBe(2)
+    after.disconnect()
+  })
+})
