@@ -375,14 +375,16 @@ describe('acknowledgement', () => {
       await until('it runs', () => worker.ledger.find(id)?.state === 'running')
       worker.revoke(id, { terminate: true, signal: 'SIGKILL' })
     }
-    await until('only what the shutdown must end is left', () => worker.ledger.size === 2)
+    // One delivery of each, and another of what was rejected late or retried.
+    const deliveries = 18 + 1 + 2
+    const isLeft = (): boolean => trial.told.length === deliveries && worker.ledger.size === 2
+    await until('only what the shutdown must end is left', isLeft)
     await worker.stop({ how: 'cold' })
     // The early one was sent again by the shutdown, the late one went back: nobody took them since.
     expect(await trial.waiting()).toBe(2)
     const wrong = trial.told.filter(({ said }) => said.length !== 1)
     expect(wrong).toEqual([])
-    // One delivery of each, and another of what was rejected late or retried.
-    expect(trial.told).toHaveLength(18 + 1 + 2)
+    expect(trial.told).toHaveLength(deliveries)
     expect(trial.logged(/Couldn't/)).toEqual([])
     never.open()
   })
