@@ -152,20 +152,21 @@ local function claim()
         if #items > 0 then out[1] = queue end
       end
     else
-      local order = {}
-      for queue = 1, queues do order[queue] = queue end
+      -- Not table.remove: it moves all that stand behind, which thousands of queues would feel.
+      local order, head, last = {}, 1, queues
       -- what was served last in an earlier step stands last in this one
-      if out[1] > 0 then
-        for _ = 1, out[1] do order[#order + 1] = table.remove(order, 1) end
-      end
-      while #order > 0 and handled < most do
-        local queue = table.remove(order, 1)
+      local served = math.max(out[1], 0)
+      for queue = 1, queues do order[(queue - served - 1) % queues + 1] = queue end
+      while head <= last and handled < most do
+        local queue = order[head]
+        head = head + 1
         local items = pop(first + queue - 1, 1)
         if #items > 0 then
           take(items[1], queue)
           handled = handled + 1
           out[1] = queue
-          order[#order + 1] = queue
+          last = last + 1
+          order[last] = queue
         end
       end
     end

@@ -364,7 +364,7 @@ export class RedisStore implements QueueStore {
   async #watch(lists: readonly string[]): Promise<number> {
     // Holds for the very next command: both are sent together, and the script whole, lest it be refused as unknown.
     const caching = this.#client.run('CLIENT', 'CACHING', 'YES')
-    const size = this.#client.run('EVAL', watchScript.lua, lists.length, ...lists)
+    const size = this.#client.wholeScript(watchScript, lists)
     await Promise.all([caching, size])
     return Number(await size)
   }
@@ -381,9 +381,9 @@ export class RedisStore implements QueueStore {
     const { order } = this.#options
     if (order === 'sorted') return queues.toSorted()
     if (order === 'priority' || queues.length === 1) return queues
-    const known = this.#cycle.filter((queue) => queues.includes(queue))
-    const fresh = queues.filter((queue) => !known.includes(queue))
-    return [...fresh, ...known]
+    const [asked, cycle] = [new Set(queues), new Set(this.#cycle)]
+    const fresh = queues.filter((queue) => !cycle.has(queue))
+    return [...fresh, ...this.#cycle.filter((queue) => asked.has(queue))]
   }
 
   /** The queue served last stands last in the next claim. */

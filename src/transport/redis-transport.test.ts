@@ -94,6 +94,15 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     expect(collector.texts).toEqual(['other', 'first', 'second', 'middle', 'low'])
   })
 
+  it('PUB-065 consumes from 10,000 queues at once', async () => {
+    const connection = await connect()
+    const queues = Array.from({ length: 10_000 }, (_, at) => `${queue}-${at}`)
+    const collector = await consume(connection, queues, 4, ackAndForget)
+    await connection.publish([17, 5000, 9999].flatMap((at) => toQueue(`${queue}-${at}`, [`m${at}`])))
+    await collector.count(3)
+    expect(collector.texts.toSorted()).toEqual(['m17', 'm5000', 'm9999'])
+  }, 30_000)
+
   it('PUB-082 follows queue_order_strategy and priority_steps', async () => {
     const queues = [`${queue}-b`, `${queue}-a`]
     const orders = { round_robin: 'babab', priority: 'bbbaa', sorted: 'aabbb' }
