@@ -1,14 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Celery, chain, chord, group, type Signature } from '../src/index.js'
-import { type Broker, filesystemKind, redisKind } from './brokers.js'
+import { type Broker, filesystemKind, RabbitKind, redisKind } from './brokers.js'
 import { Shop } from './harness.js'
 import { nodeApp } from './node-app.js'
 import { skipNote } from './redis-server.js'
 
 const timeout = 60
+/** Messages over RabbitMQ, results in a Redis. */
+const rabbitKind = new RabbitKind()
+afterAll(() => rabbitKind.stop())
 
 /** Canvases that are built here, with tasks of both languages: a real Celery worker runs its own, ours the others. */
-describe.each([redisKind, filesystemKind])('canvases sent from Node over $name', (kind) => {
+describe.each([redisKind, filesystemKind, rabbitKind])('canvases sent from Node over $name', (kind) => {
   describe.skipIf(kind.missing)(`to a real Celery worker and ours${skipNote(kind.missing)}`, () => {
     let broker: Broker
     let shop: Shop
@@ -39,9 +42,8 @@ describe.each([redisKind, filesystemKind])('canvases sent from Node over $name',
       add: app.task('node.add', (x: number, y: number) => x + y),
       total: app.task('node.total', (values: number[]) => values.reduce((sum, one) => sum + one, 0)),
     })
-    /** Over files, where a chord takes seconds, only the mixture that shows most. */
-    const sides = () =>
-      allSides().slice(kind === filesystemKind ? 1 : 0, kind === filesystemKind ? 2 : undefined)
+    /** All over Redis; elsewhere (over files a chord takes seconds) only the mixture that shows most. */
+    const sides = () => (kind === redisKind ? allSides() : allSides().slice(1, 2))
     const allSides = () => [
       ['Python', remote(), remote()] as const,
       ['both', remote(), define()] as const,

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Celery, Logger } from '../src/index.js'
+import { type Celery, chain, chord, group, type Logger } from '../src/index.js'
 import { silentLogger } from '../src/logger.js'
 import { type RabbitBroker, RabbitKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
@@ -128,5 +128,22 @@ describe.skipIf(noRabbit)(`results as messages over RabbitMQ${skipNote(noRabbit)
     await eventually('it is there', async () => (await client.asyncResult(first).state()) === 'SUCCESS')
     expect(await client.asyncResult(second).get({ timeout })).toBe(4)
     expect(await client.asyncResult('unknown').state()).toBe('PENDING')
+  })
+
+  it('CNV-092 RES-032 chords are refused with the words of Celery, and nothing of them is sent', async () => {
+    const told = String(await python.canvas("chord([s('node.gated')], s('node.echo'))").catch(String))
+    const said = told.replace(/^Error: NotImplementedError: /, '').trim()
+    const client = open()
+    const gated = client.signature('node.gated', { queue: 'node' })
+    for (const canvas of [
+      chord([gated], gated.clone()),
+      chain(group(gated.clone(), gated.clone()), gated.clone()),
+    ]) {
+      await expect(canvas.applyAsync()).rejects.toMatchObject({ code: 'NOT_SUPPORTED', message: said })
+    }
+    openGate()
+    const other = await client.sendTask('node.add', { args: [1, 1], queue: 'node' })
+    expect(await other.get({ timeout })).toBe(2)
+    expect(ran).toEqual([])
   })
 })

@@ -18,20 +18,13 @@ import type { Delivery } from '../transport/transport.js'
 import type { ChordCounter, ResultBackend, ResultRequest, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import type { KeyListener } from './key-value-store.js'
+import { noChordsOverRpc } from './no-chords.js'
 import { retryPolicyOf } from './redis-retry-policy.js'
 import { ResultPush } from './result-push.js'
 import type { RpcSettings } from './rpc-broker.js'
 import { RpcInbox } from './rpc-inbox.js'
 import { RpcReplies } from './rpc-replies.js'
 import { RpcSender } from './rpc-sender.js'
-
-/** Celery's E_NO_CHORD_SUPPORT. */
-const NO_CHORDS = `The "rpc" result backend does not support chords!
-
-Note that a group chained with a task is also upgraded to be a chord,
-as this pattern requires synchronization.
-
-Result backends that supports chords: Redis, Database, Memcached, and more.`
 
 /** See above. */
 export class RpcBackend implements ResultBackend {
@@ -44,7 +37,7 @@ export class RpcBackend implements ResultBackend {
   /** Refuses chords before anything of them is sent (surface RES-032). */
   readonly chords: ChordCounter = {
     begin: async () => {
-      throw new NotSupportedError(NO_CHORDS)
+      throw new NotSupportedError(noChordsOverRpc)
     },
     // A part of somebody else's chord: Celery's rpc backend does not count it either.
     partDone: async () => undefined,

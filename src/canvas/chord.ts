@@ -12,7 +12,8 @@ import { Tuple } from '../../protocol/values.js'
 import type { AnyResult, ResultTuple } from '../backend/any-result.js'
 import type { AsyncResult } from '../backend/async-result.js'
 import { GroupResult } from '../backend/group-result.js'
-import { BackendDisabledError, ConfigError, InvalidArgumentError } from '../errors.js'
+import { noChordsOverRpc } from '../backend/no-chords.js'
+import { BackendDisabledError, InvalidArgumentError, NotSupportedError } from '../errors.js'
 import type { AnyKwargs, Arguments } from './call-types.js'
 import { Composite } from './composite.js'
 import { Group } from './group.js'
@@ -297,9 +298,7 @@ function assertChords({ backend }: SignatureApp): void {
     )
   }
   if (backend.kind === 'rpc') {
-    throw new ConfigError(
-      'Chords are not supported by the rpc result backend: results can be read once only. Use another resultBackend.',
-    )
+    throw new NotSupportedError(noChordsOverRpc)
   }
 }
 
