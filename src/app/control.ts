@@ -257,7 +257,7 @@ export class Control {
     const bound = timedOut(this.app.clock, freeTimeoutMs, undefined)
     const freeing = async (): Promise<void> => {
       await subscription?.cancel()
-      await connection.deleteQueue(queue)
+      await connection.deleteQueue(queue, { ifUnused: true })
     }
     try {
       await orAborted(freeing(), bound.signal)

@@ -20,10 +20,12 @@ import { AmqpParking } from './amqp-parking.js'
 import { AmqpPublisher } from './amqp-publisher.js'
 import { AmqpSubscription } from './amqp-subscription.js'
 import { AmqpTopology } from './amqp-topology.js'
+import { AmqpWatch } from './amqp-watch.js'
 import type {
   Capabilities,
   Connection,
   ConsumeOptions,
+  DeleteQueueOptions,
   Delivery,
   Outgoing,
   Subscription,
@@ -40,6 +42,8 @@ export interface AmqpConnectionOptions {
   readonly logger: Logger
   /** Most milliseconds that `close` takes; default 4000. */
   readonly closeTimeoutMs?: number
+  /** Milliseconds between two looks at the queues of a consumer that hears nothing; default 15 s. */
+  readonly lookEveryMs?: number
 }
 
 const defaultCloseMs = 4000
@@ -58,6 +62,7 @@ export class AmqpConnection implements Connection {
   readonly #links = new Set<AmqpLink>()
   readonly #topology: AmqpTopology
   readonly #parking: AmqpParking
+  readonly #watch: AmqpWatch
   readonly #subscriptions = new Set<AmqpSubscription>()
   readonly #publishers = new Set<AmqpPublisher>()
   #publisher: Promise<AmqpPublisher> | undefined
@@ -82,6 +87,13 @@ export class AmqpConnection implements Connection {
       clock,
       declare: (topology) => this.declare(topology),
       publish: (messages) => this.publish(messages),
+    })
+    this.#watch = new AmqpWatch({
+      clock,
+      logger,
+      subscriptions: this.#subscriptions,
+      stateOf: (queue) => this.#topology.stateOf(queue),
+      ...(options.lookEveryMs === undefined ? {} : { everyMs: options.lookEveryMs }),
     })
     this.#own(link)
   }
@@ -157,6 +169,7 @@ export class AmqpConnection implements Connection {
       throw this.#ended('consume')
     }
     this.#subscriptions.add(subscription)
+    this.#watch.start()
     return subscription
   }
 
@@ -183,9 +196,9 @@ export class AmqpConnection implements Connection {
     return this.#topology.purge(queue)
   }
 
-  async deleteQueue(queue: string): Promise<void> {
+  async deleteQueue(queue: string, { ifUnused = false }: DeleteQueueOptions = {}): Promise<void> {
     this.#assertOpen('delete a queue')
-    await this.#topology.deleteQueue(queue)
+    await this.#topology.deleteQueue(queue, ifUnused)
   }
 
   close(): Promise<void> {
@@ -251,6 +264,7 @@ export class AmqpConnection implements Connection {
   }
 
   async #end(cause: Error | undefined): Promise<void> {
+    this.#watch.stop()
     const { closeTimeoutMs = defaultCloseMs, clock } = this.#options
     if (cause === undefined) {
       const end = clock.monotonic() + closeTimeoutMs

@@ -43,6 +43,11 @@ export function isNotFound(error: unknown): boolean {
   return replyCode(error) === notFound
 }
 
+/** True when a queue was not deleted because it has consumers. */
+export function isInUse(error: unknown): boolean {
+  return error instanceof Error && replyCode(error) === preconditionFailed && /in use/.test(error.message)
+}
+
 /** What RabbitMQ says of a declaration that differs from what there is; undefined for any other error. */
 export function inequivalentOf(error: unknown): Inequivalent | undefined {
   if (!(error instanceof Error) || replyCode(error) !== preconditionFailed) return undefined
@@ -94,6 +99,10 @@ export function typedAmqpError(error: unknown, what: string, shownUrl: string): 
   }
 }
 
+/** How amqplib and OpenSSL put that the other side is no AMQP server, or that one of the two expects TLS. */
+const speaksOtherwise =
+  /^Frame size \d+ exceeds|^Invalid frame|wrong version number|ECONNRESET|opening handshake/
+
 /** The error of an attempt to connect: `BrokerUnavailableError` with the server's words. */
 export function connectError(error: unknown, shownUrl: string): CeleriacError {
   if (error instanceof CeleriacError) return error
@@ -104,9 +113,11 @@ export function connectError(error: unknown, shownUrl: string): CeleriacError {
       ? ' Check the user and the password of the URL.'
       : code === notAllowed
         ? ' Check that the virtual host of the URL exists and that the user has rights on it.'
-        : ''
+        : speaksOtherwise.test(wordsOf(error))
+          ? ' What answers there does not speak as the URL says: check its port, and amqp:// or amqps://.'
+          : ''
   return new BrokerUnavailableError(
-    `the broker ${shownUrl} cannot be reached: ${wordsOf(error)}${hint === '' ? '' : `.${hint}`}`,
+    `the broker ${shownUrl} cannot be reached: ${wordsOf(error).trim()}${hint === '' ? '' : `.${hint}`}`,
     { cause: error },
   )
 }

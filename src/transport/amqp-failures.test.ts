@@ -15,7 +15,10 @@ import {
   UnroutableError,
 } from '../errors.js'
 import { silentLogger } from '../logger.js'
+import { AmqpConnection } from './amqp-connection.js'
+import { AmqpLink } from './amqp-link.js'
 import { createAmqpTransport } from './amqp-transport.js'
+import { amqpTarget } from './amqp-url.js'
 import { Collector, message, textOf, toQueue } from './collector.conformance.js'
 import type { Connection, Queue } from './transport.js'
 
@@ -291,6 +294,67 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       expect(collector.texts).toEqual(['a', 'b'])
     })
 
+    describe('that the broker has forgotten', () => {
+      /** Takes the consumers from the process of the queue: neither their channel nor the client is told. */
+      const forget = (): Promise<string> =>
+        server.ctl(
+          'eval',
+          `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${queue}">>)), ` +
+            '[gen_server2:call(amqqueue:get_pid(Q), {basic_cancel, element(1, C), element(2, C), undefined, <<"test">>}) ' +
+            '|| C <- rabbit_amqqueue:consumers(Q)].',
+        )
+      let looks = 0
+      const clock: Clock = {
+        ...systemClock(),
+        after: (ms, callback) => {
+          if (ms === lookEveryMs) looks += 1
+          return systemClock().after(ms, callback)
+        },
+      }
+      const lookEveryMs = 47
+      const watching = async (): Promise<AmqpConnection> => {
+        const options = { timeoutMs: 10_000, clock, logger, lookEveryMs }
+        const openLink = (): Promise<AmqpLink> => AmqpLink.open(amqpTarget(server.url, {}), options)
+        const connection = new AmqpConnection({ ...options, link: await openLink(), openLink })
+        opened.push(connection)
+        return connection
+      }
+
+      it('notices messages that wait for nobody, consumes anew, and leaves alone what is held', async () => {
+        const connection = await watching()
+        await declare(connection, durable(queue))
+        await connection.publish(toQueue(queue, ['a']))
+        const collector = await consume(connection, 2)
+        await collector.count(1)
+        await forget()
+        await connection.publish(toQueue(queue, ['b']))
+        await collector.count(2)
+        expect(logged.join()).toContain(`The consumer of ${queue} is not served`)
+        await Promise.all(collector.deliveries.map((each) => each.ack()))
+        await connection.close()
+        await lengthOf(await connect(), 0)
+        expect(collector.texts).toEqual(['a', 'b'])
+      })
+
+      it('leaves a consumer alone that is full, and one whose queue is empty', async () => {
+        const connection = await watching()
+        await declare(connection, durable(queue))
+        const collector = await consume(connection, 1)
+        const afterLooks = (): Promise<void> => {
+          const from = looks
+          return vi.waitFor(() => expect(looks).toBeGreaterThan(from + 3), 5000)
+        }
+        await afterLooks()
+        await connection.publish(toQueue(queue, ['a', 'b']))
+        await collector.count(1)
+        await afterLooks()
+        expect(logged.join()).not.toContain('not served')
+        await collector.deliveries[0]?.ack()
+        await collector.count(2)
+        expect(collector.texts).toEqual(['a', 'b'])
+      })
+    })
+
     it('is lost when a deleted queue cannot be had again', async () => {
       const [connection, other] = [await connect(), await connect()]
       await declare(other, durable(queue))
@@ -394,6 +458,18 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       expect(again?.envelope.headers['x-death']).toEqual(deaths)
     })
 
+    it('deletes a queue only when nobody consumes it, where that is asked for', async () => {
+      const [connection, other] = [await connect(), await connect()]
+      await declare(connection, durable(queue))
+      const collector = await consume(connection)
+      await other.deleteQueue(queue, { ifUnused: true })
+      await other.publish(toQueue(queue, ['a']))
+      await collector.count(1)
+      await connection.close()
+      await other.deleteQueue(queue, { ifUnused: true })
+      await expect(other.consume([queue], collector.options(0))).rejects.toThrow(/no queue/)
+    })
+
     it('is lost when a message is held for longer than consumer_timeout, and says what to change', async () => {
       const limit = (tickMs: number, timeoutMs: number): Promise<string> =>
         server.ctl(
@@ -473,6 +549,36 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
         { ssl: { ca_certs: ca }, login_method: 'AMQPLAIN' },
         server.tlsUrl?.replace('127.0.0.1', 'localhost'),
       )
+    })
+
+    it('finds a queue whose process is down a passing trouble', async () => {
+      const vhost = randomUUID()
+      const connection = await connect({}, await server.addVhost(vhost))
+      await declare(connection, durable(queue))
+      await server.ctl('eval', `rabbit_amqqueue_sup_sup:stop_for_vhost(<<"${vhost}">>).`)
+      await expect(declare(connection, durable(queue))).rejects.toThrow(BrokerUnavailableError)
+      await expect(declare(connection, durable(queue))).rejects.toThrow(/NOT_FOUND/)
+    })
+
+    it('says that what answers is no AMQP server, or wants TLS', async () => {
+      const web = createServer((socket) => {
+        socket.on('error', () => {})
+        socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+      }).listen(0, '127.0.0.1')
+      opened.push(web)
+      await new Promise((resolve) => web.once('listening', resolve))
+      const { port } = web.address() as { port: number }
+      for (const url of [
+        `amqp://u:secret@127.0.0.1:${port}`,
+        `amqps://u:secret@127.0.0.1:${port}`,
+        `amqps://u:secret@127.0.0.1:${server.port}`,
+        (server.tlsUrl ?? '').replace('amqps', 'amqp'),
+      ]) {
+        const dialing = connect({}, url)
+        await expect(dialing).rejects.toThrow(/check its port, and amqp:\/\/ or amqps:/)
+        await expect(dialing).rejects.toThrow(BrokerUnavailableError)
+        await expect(dialing).rejects.not.toThrow(/secret/)
+      }
     })
 
     it('gives up on a server that says nothing, and at once when it is told to', async () => {

@@ -7,6 +7,9 @@
  * Rule 2: a queue that is deleted under us (basic.cancel) is declared and consumed again; when that fails the connection
  *         is lost, for a worker that is connected consumes.
  * Rule 3: a channel that the server closes takes its deliveries with it, so the connection is lost.
+ * Rule 4: a broker may lose a consumer without a word. Where messages wait, there is room for them and none has come
+ *         between two looks (amqp-watch.ts), the queue is consumed anew, which leaves what is held alone; when that does
+ *         not help and nothing is held, the connection is lost.
  */
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { BrokerUnavailableError } from '../errors.js'
@@ -18,6 +21,16 @@ import { isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
 import type { AmqpParking } from './amqp-parking.js'
 import type { ConsumeOptions, Delivery, Subscription } from './transport.js'
+
+/** What a look at a queue tells; undefined when there is no such queue. */
+export type QueueState =
+  | {
+      readonly messages: number
+      readonly consumers: number
+      /** False where messages may wait though all is well: a stream, a queue with a single active consumer. */
+      readonly isPushed: boolean
+    }
+  | undefined
 
 /** What a subscription needs of its connection. */
 export interface SubscriptionDeps {
@@ -36,6 +49,11 @@ export class AmqpSubscription implements Subscription {
   readonly #channel: Channel
   readonly #acks: AmqpAcks
   readonly #tags = new Map<string, string>()
+  /** Queues that something came from since the last look. */
+  readonly #heard = new Set<string>()
+  /** Queues that looked forgotten: the consumer it was, and how often it was replaced in vain. */
+  readonly #doubts = new Map<string, { readonly tag: string; readonly replaced: number }>()
+  #prefetch = 0
   #batch: Delivery[] = []
   #count = 0
   /** From the first queue on: then the end of the channel ends deliveries. */
@@ -82,6 +100,7 @@ export class AmqpSubscription implements Subscription {
   async setPrefetch(count: number): Promise<void> {
     if (this.#options.noAck || this.#isEnded) return
     const isGlobal = this.#options.globalPrefetch ?? true
+    this.#prefetch = count
     await this.#deps.link.answered('set the prefetch count', () => this.#channel.prefetch(count, isGlobal))
   }
 
@@ -124,6 +143,29 @@ export class AmqpSubscription implements Subscription {
     if (this.#acks.size === 0) await this.close()
   }
 
+  /** Compares what waits in the broker with what has come; consumes anew where the broker has forgotten us. Never rejects. */
+  async look(stateOf: (queue: string) => Promise<QueueState>): Promise<void> {
+    for (const [queue, tag] of [...this.#tags]) {
+      if (this.#isEnded || this.#isCancelled) return
+      if (this.#heard.delete(queue) || !this.#hasRoom) {
+        this.#doubts.delete(queue)
+        continue
+      }
+      const state = await stateOf(queue)
+      const isSame = this.#tags.get(queue) === tag && !this.#heard.has(queue) && this.#hasRoom
+      const doubt = this.#doubts.get(queue)
+      this.#doubts.delete(queue)
+      if (this.#isEnded || this.#isCancelled || !isSame || !isForgotten(state)) continue
+      const replaced = doubt?.replaced ?? 0
+      if (doubt?.tag !== tag) this.#doubts.set(queue, { tag, replaced })
+      else await this.#replace(queue, tag, replaced)
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#prefetch === 0 || this.#acks.size < this.#prefetch
+  }
+
   /** Hands over nothing more, and sends the acknowledgements that are pending. */
   quiet(): void {
     this.#isQuiet = true
@@ -156,6 +198,7 @@ export class AmqpSubscription implements Subscription {
       return
     }
     const { noAck } = this.#options
+    this.#heard.add(queue)
     if (!noAck) this.#acks.add(message.fields.deliveryTag)
     const acks = noAck ? undefined : this.#acks
     this.#batch.push(new AmqpDelivery(message, queue, acks, noAck ? undefined : this.#deps.parking))
@@ -171,15 +214,48 @@ export class AmqpSubscription implements Subscription {
   }
 
   async #resume(queue: string): Promise<void> {
-    const { logger, link, redeclare } = this.#deps
+    const { logger } = this.#deps
     logger.warn({ queue }, `The broker cancelled the consumer of ${queue}: its queue was deleted, or moved.`)
     this.#tags.delete(queue)
+    await this.#consumeAgain(queue, `the queue '${queue}' was deleted and cannot be consumed again`)
+  }
+
+  /** In place of a consumer that the broker hands nothing to. */
+  async #replace(queue: string, tag: string, replaced: number): Promise<void> {
+    const { logger, link } = this.#deps
+    const what = `messages wait in the queue '${queue}' and the broker hands out none`
+    if (replaced > 0 && this.#acks.size === 0) {
+      link.lose(new Error(`${what}, though it was consumed anew`))
+      return
+    }
+    logger.warn({ queue }, `The consumer of ${queue} is not served: ${what}. Consuming anew.`)
+    this.#tags.delete(queue)
+    try {
+      await link.answered(`cancel the consumer of '${queue}'`, () => this.#channel.cancel(tag))
+    } catch (cause) {
+      link.lose(new Error(what, { cause }))
+      return
+    }
+    await this.#consumeAgain(queue, `${what}, and it cannot be consumed anew`)
+    const next = this.#tags.get(queue)
+    if (next !== undefined) this.#doubts.set(queue, { tag: next, replaced: replaced + 1 })
+  }
+
+  /** Declares and consumes; gives the connection up, saying `otherwise`, where that cannot be done. */
+  async #consumeAgain(queue: string, otherwise: string): Promise<void> {
+    const { logger, link, redeclare } = this.#deps
     try {
       await redeclare(queue)
+      if (this.#isEnded || this.#isCancelled) return
       await this.addQueue(queue)
       logger.info({ queue }, `Consuming from ${queue} again.`)
     } catch (cause) {
-      link.lose(new Error(`the queue '${queue}' was deleted and cannot be consumed again`, { cause }))
+      link.lose(new Error(otherwise, { cause }))
     }
   }
+}
+
+/** True where something waits that should have been handed out. */
+function isForgotten(state: QueueState): boolean {
+  return state === undefined || (state.messages > 0 && (state.isPushed || state.consumers === 0))
 }

@@ -9,10 +9,12 @@
  * Rule 3: what was declared is remembered by queue, to be declared again when it has been deleted.
  */
 import type { Channel } from 'amqplib'
+import { BrokerUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { amqpTable } from './amqp-envelope.js'
-import { type Inequivalent, inequivalentOf, isNotFound } from './amqp-errors.js'
+import { type Inequivalent, inequivalentOf, isInUse, isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
+import type { QueueState } from './amqp-subscription.js'
 import type { Binding, Exchange, Queue, Topology } from './transport.js'
 
 /** The declaring channel of one link. */
@@ -71,12 +73,21 @@ export class AmqpTopology {
     this.#seen.add(name)
   }
 
-  /** How many messages wait in a queue; undefined when there is no such queue. */
-  async length(queue: string): Promise<number | undefined> {
+  /** What waits in a queue, and for how many; asks without declaring. */
+  async stateOf(queue: string): Promise<QueueState> {
     const answer = await this.#unlessMissing(`look at the queue '${queue}'`, (channel) =>
       channel.checkQueue(queue),
     )
-    return answer?.messageCount
+    if (answer === undefined) return undefined
+    const known = this.#queues.get(queue)?.arguments
+    const isSpecial = known?.['x-queue-type'] === 'stream' || known?.['x-single-active-consumer'] === true
+    const { messageCount: messages, consumerCount: consumers } = answer
+    return { messages, consumers, isPushed: known !== undefined && !isSpecial }
+  }
+
+  /** How many messages wait in a queue; undefined when there is no such queue. */
+  async length(queue: string): Promise<number | undefined> {
+    return (await this.stateOf(queue))?.messages
   }
 
   /** Removes what waits; 0 for a queue that does not exist. */
@@ -87,11 +98,18 @@ export class AmqpTopology {
     return answer?.messageCount ?? 0
   }
 
-  /** Deletes a queue with what is in it; nothing happens when there is none. */
-  async deleteQueue(queue: string): Promise<void> {
+  /** Deletes a queue with what is in it; nothing happens when there is none, or with `ifUnused` when it has consumers. */
+  async deleteQueue(queue: string, ifUnused: boolean): Promise<void> {
     this.#queues.delete(queue)
     this.#bindings.delete(queue)
-    await this.#unlessMissing(`delete the queue '${queue}'`, (channel) => channel.deleteQueue(queue))
+    try {
+      await this.#unlessMissing(`delete the queue '${queue}'`, (channel) =>
+        channel.deleteQueue(queue, { ifUnused }),
+      )
+    } catch (error) {
+      const isUsed = error instanceof Error && isInUse(error.cause)
+      if (!ifUnused || !isUsed) throw error
+    }
   }
 
   async #declareExchange(exchange: Exchange): Promise<void> {
@@ -115,11 +133,17 @@ export class AmqpTopology {
       autoDelete,
       arguments: amqpTable(args),
     }
-    await this.#unlessDifferent(
-      `declare the queue '${name}'`,
-      (channel) => channel.assertQueue(name, how),
-      ({ argument }) => (!durable && argument !== 'exclusive') || name.startsWith('celery_delayed_'),
-    )
+    try {
+      await this.#unlessDifferent(
+        `declare the queue '${name}'`,
+        (channel) => channel.assertQueue(name, how),
+        ({ argument }) => (!durable && argument !== 'exclusive') || name.startsWith('celery_delayed_'),
+      )
+    } catch (error) {
+      // Nothing that a declaration names can be missing: the queue is there, and its node or its process is not.
+      const isAway = error instanceof Error && isNotFound(error.cause)
+      throw isAway ? new BrokerUnavailableError(error.message, { cause: error }) : error
+    }
     this.#queues.set(name, queue)
   }
 

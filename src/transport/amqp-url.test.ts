@@ -54,5 +54,7 @@ describe('amqpTarget', () => {
     })
     expect(() => amqpTarget('amqp://h', { login_method: 'GSSAPI' })).toThrow(ConfigError)
     expect(() => amqpTarget('amqp://h', { heartbeat: -1 })).toThrow(/heartbeat must be/)
+    expect(() => amqpTarget('amqp://h', { heartbeat: 70_000 })).toThrow(/heartbeat must be/)
+    expect(() => amqpTarget('amqp://h', { frame_max: 4095 })).toThrow(/frame_max must be/)
   })
 })

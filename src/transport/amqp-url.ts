@@ -36,6 +36,8 @@ type Options = Readonly<Record<string, unknown>>
 
 /** Celery's `broker_heartbeat`. */
 const defaultHeartbeat = 120
+/** AMQP's least `frame_max`, in bytes. */
+const leastFrame = 4096
 
 /**
  * Reads `amqp://`, `pyamqp://` and `amqps://`. `options` are the transport options; here count `ssl`, `login_method`,
@@ -55,19 +57,26 @@ export function amqpTarget(url: string, options: Options): AmqpTarget {
     password: password ?? 'guest',
     vhost: path ?? '/',
     loginMethod: loginMethod(options['login_method']),
-    heartbeatSeconds: whole('heartbeat', options, defaultHeartbeat),
-    frameMax: whole('frame_max', options, 0),
-    channelMax: whole('channel_max', options, 0),
+    heartbeatSeconds: whole('heartbeat', options, defaultHeartbeat, 65_535),
+    frameMax: frameMax(options),
+    channelMax: whole('channel_max', options, 0, 65_535),
     clientProperties: typeof properties === 'object' && properties !== null ? { ...properties } : {},
     // A name is sent and checked where one was given; the address of localhost is checked as localhost.
     tls: tls && { ...(localhost ? { servername: 'localhost' } : {}), ...tls },
   }
 }
 
-function whole(name: string, options: Options, standard: number): number {
+function whole(name: string, options: Options, standard: number, most: number): number {
   const value = options[name] ?? standard
-  if (typeof value === 'number' && value >= 0 && Number.isFinite(value)) return Math.trunc(value)
-  throw new ConfigError(`${name} must be a number from 0 up, not '${String(value)}'`)
+  if (typeof value === 'number' && value >= 0 && value <= most) return Math.trunc(value)
+  throw new ConfigError(`${name} must be a number from 0 to ${most}, not '${String(value)}'`)
+}
+
+/** A server answers one below AMQP's least with silence. */
+function frameMax(options: Options): number {
+  const bytes = whole('frame_max', options, 0, 2 ** 32 - 1)
+  if (bytes === 0 || bytes >= leastFrame) return bytes
+  throw new ConfigError(`frame_max must be 0 (what the server says) or at least ${leastFrame}, not ${bytes}`)
 }
 
 function loginMethod(value: unknown): AmqpTarget['loginMethod'] {

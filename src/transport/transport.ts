@@ -49,7 +49,8 @@ export interface Connection {
   queueLength(queue: string): Promise<number>
   /** Removes what is waiting (not what is held) and returns how many. */
   purge(queue: string): Promise<number>
-  deleteQueue(queue: string): Promise<void>
+  /** Deletes a queue with what is in it; nothing happens when there is none. */
+  deleteQueue(queue: string, options?: DeleteQueueOptions): Promise<void>
   /**
    * Settles through this connection what a lost one of this process still held with the same broker, oldest first, and
    * only where the broker knows it as held by that one yet: returns those that are gone or went to others. Absent where
@@ -65,6 +66,12 @@ export interface Connection {
  * redelivered. undo: back in front as if it had never been taken, for what was not started.
  */
 export type LateSettling = 'ack' | 'drop' | 'requeue' | 'return' | 'undo'
+
+/** Which queues are deleted. */
+export interface DeleteQueueOptions {
+  /** Only one that nobody consumes; a broker that does not know who consumes (Redis, folders) deletes it. Default false. */
+  readonly ifUnused?: boolean
+}
 
 /** What a broker can do beyond the common part. */
 export interface Capabilities {

@@ -105,7 +105,7 @@ export class RemoteControl implements Companion {
     const late = pause(this.options.app.clock, lastCommandsMs, ended.signal).catch(() => {})
     await Promise.race([Promise.all(this.running), late])
     ended.abort()
-    await open.connection.deleteQueue(this.queue.name)
+    await open.connection.deleteQueue(this.queue.name, { ifUnused: true })
   }
 
   /** Takes what came. Never throws. */
