@@ -28,8 +28,11 @@ import type { KeyValueStore } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
 
-/** Waits before further looks at an unreadable value that stays the same: 0.4 s in all, longer than a write pauses. */
-const HALF_WRITTEN_LOOKS_MS = [5, 10, 25, 60, 100, 200]
+/**
+ * Waits before further looks at an unreadable value that stays the same: 0.4 s in all, longer than a write pauses, and a
+ * dozen, since somebody who writes without a pause leaves the file empty at every other look.
+ */
+const HALF_WRITTEN_LOOKS_MS = [2, 3, 5, 8, 12, 17, 25, 33, 45, 60, 80, 110]
 /** An unreadable value that keeps changing is being written; but not for ever. */
 const MOST_LOOKS = 100
 

@@ -8,6 +8,7 @@ import { isRemoteError, type RemoteError, remoteErrorRepr } from '../../protocol
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
+import type { ResultRequest } from '../backend/backend.js'
 import type { Applier } from './applier.js'
 import { applySignature } from './apply-signature.js'
 import { callErrbacks } from './errbacks.js'
@@ -84,7 +85,9 @@ export async function failChord(
   }
   const id = shape.options['task_id']
   if (isGroup && typeof id === 'string') {
-    await effectOf(applier, () => host.backend.store(endingOf(host, shape, id, 'FAILURE', error)))
+    await effectOf(applier, () =>
+      host.backend.store(endingOf(host, shape, id, 'FAILURE', error), whoWaits(shape, id)),
+    )
   }
   for (const step of listOption(shape.options['chain'])) await failUnrun(host, applier, step, error)
 }
@@ -151,10 +154,20 @@ async function endUnrun(
   const id = idOf(shape)
   if (id === undefined) return
   const record = endingOf(host, shape, id, state, error)
-  if (stores) await effectOf(applier, () => host.backend.store(record))
+  if (stores) await effectOf(applier, () => host.backend.store(record, whoWaits(shape, id)))
   const { chord, group_id: groupId, group_index: index } = shape.options
   if (!isRecord(chord) || typeof groupId !== 'string') return
   await countPart(host, applier, chord, groupId, typeof index === 'number' ? index : Infinity, record)
+}
+
+/** Where the results of a task that never ran are sent to (`destination_for` in `celery/backends/rpc.py`). */
+function whoWaits({ options }: Shape, id: string): ResultRequest {
+  const { reply_to: replyTo, correlation_id: correlationId } = options
+  return {
+    id,
+    replyTo: typeof replyTo === 'string' ? replyTo : undefined,
+    correlationId: typeof correlationId === 'string' ? correlationId : id,
+  }
 }
 
 function endingOf(host: Host, shape: Shape, id: string, state: TaskState, error: RemoteError): ResultMeta {

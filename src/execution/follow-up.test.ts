@@ -395,10 +395,13 @@ describe('errbacks', () => {
     })
     await execute(
       testRequest('t', [], {
-        body: { chain: [later, group([]), sig('next', [], { options: { task_id: 'n' } })] },
+        body: {
+          chain: [later, group([]), sig('next', [], { options: { task_id: 'n', reply_to: 'caller' } })],
+        },
       }),
       host,
     )
+    expect(host.storedFor.at(-1)).toBe('caller')
     expect(host.stored.map((meta) => [meta.taskId, meta.state])).toEqual([
       ['t-1', 'FAILURE'],
       ['body', 'FAILURE'],

@@ -43,6 +43,8 @@ export class TestHost implements Host {
   readonly batches: number[] = []
   readonly resent: { readonly request: TaskRequest; readonly change: Resend }[] = []
   readonly stored: ResultMeta[] = []
+  /** Where each of `stored` would be sent to. */
+  readonly storedFor: (string | undefined)[] = []
   readonly logger: Logger = recordingLogger(this.lines)
   readonly signals = createSignals(this.logger)
   readonly execution: ExecutionSettings
@@ -73,6 +75,7 @@ export class TestHost implements Host {
       if (failure !== undefined) throw failure
       await store(meta, request)
       this.stored.push(meta)
+      this.storedFor.push(request?.replyTo)
       this.events.push(`store ${meta.state}`)
     }
     this.backend = backend
