@@ -36,21 +36,22 @@ const parkedGraceSeconds = 3600
 
 /** Connections that watch one queue. Several, because one may be dead or have a blocked event loop. */
 const watchers = 4
-/** Seconds until a watcher that says nothing is none; it says so at each slow look (redis-arrivals.ts). */
+/** Seconds until one that waits and says nothing is forgotten; it says so at each slow look (redis-arrivals.ts). */
 const watcherSeconds = 12
 
 /** Shared by the scripts that wake: `channel` is the beginning of the channels. */
 const waking = `
 local function wakeOne(idle, channel)
   for _ = 1, 1000 do
-    local id = redis.call('SPOP', idle)
+    -- who looked last lives most probably
+    local id = redis.call('ZPOPMAX', idle)[1]
     if not id then return end
     -- both names are of one length, and end in the queue
     if redis.call('PUBLISH', channel .. id, string.sub(idle, #channel + 1)) > 0 then return end
   end
 end
 local function leave(waiting, idle, me, channel)
-  if redis.call('ZREM', waiting, me) == 1 then wakeOne(idle, channel) else redis.call('SREM', idle, me) end
+  if redis.call('ZREM', waiting, me) == 1 then wakeOne(idle, channel) else redis.call('ZREM', idle, me) end
 end
 `
 
@@ -217,12 +218,13 @@ for queue = 1, queues do
     if redis.call('ZSCORE', waiting, me) or redis.call('ZCARD', waiting) < ${watchers} then
       redis.call('ZADD', waiting, time[1] + ${watcherSeconds}, me)
       redis.call('EXPIRE', waiting, ${watcherSeconds})
-      redis.call('SREM', idle, me)
+      redis.call('ZREM', idle, me)
       out[1] = -2
       out[#out + 1] = queue
     else
-      redis.call('SADD', idle, me)
-      redis.call('EXPIRE', idle, 60)
+      redis.call('ZREMRANGEBYSCORE', idle, '-inf', time[1])
+      redis.call('ZADD', idle, time[1] + ${watcherSeconds}, me)
+      redis.call('EXPIRE', idle, ${watcherSeconds})
     end
   end
 end

@@ -39,12 +39,12 @@ import { RedisParking, type Unparked } from './redis-parking.js'
 import {
   claimScript,
   forgetScript,
-  leaveScript,
   passOnScript,
   putBackScript,
   setAsideScript,
   watchScript,
 } from './redis-scripts.js'
+import { RedisWaiting } from './redis-waiting.js'
 import type { Exchange } from './transport.js'
 
 /** What a Redis store is made of. */
@@ -74,10 +74,7 @@ export class RedisStore implements QueueStore {
   readonly #options: RedisOptions
   readonly #arrivals: RedisArrivals
   readonly #marks: MarkMaker
-  /** Names this connection among those that wait. */
-  readonly #id: string
-  /** Queues that this connection said it waits for. */
-  readonly #awaited = new Set<string>()
+  readonly #waiting: RedisWaiting
   readonly #outbox: RedisOutbox
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
@@ -96,7 +93,7 @@ export class RedisStore implements QueueStore {
     this.#options = options
     this.#outbox = new RedisOutbox(client)
     this.#marks = new MarkMaker(parts.newId())
-    this.#id = parts.newId()
+    this.#waiting = new RedisWaiting(parts.newId(), client, options)
     const onLost = (cause: Error): void => this.#lose(cause)
     this.#arrivals = new RedisArrivals({
       main: client,
@@ -104,7 +101,7 @@ export class RedisStore implements QueueStore {
       logger,
       random,
       pollMs: options.pollMs,
-      channel: wakeChannel(options) + this.#id,
+      channel: wakeChannel(options) + this.#waiting.id,
       passOn: (queue) => {
         const [, idle] = waitingKeys(options, queue)
         client.script(passOnScript, [], [wakeChannel(options), idle]).catch(() => {})
@@ -169,7 +166,7 @@ export class RedisStore implements QueueStore {
       }
       await this.#arrivals.wait(since, signal, stored.length > 0 ? this.parking.untilLookMs : undefined)
     }
-    this.#leave(queues).catch(() => {})
+    void this.#waiting.leave(queues)
     return []
   }
 
@@ -269,7 +266,7 @@ export class RedisStore implements QueueStore {
       if (this.#client.isOpen) {
         // As kombu at the end of a channel: nobody else serves these queues, and their bindings would stay for ever.
         await Promise.all(this.#arrivals.heardQueues.map((queue) => this.#unbind(queue)))
-        await this.#leave([...this.#awaited])
+        await this.#waiting.leaveAll()
       }
       await ended
     } finally {
@@ -288,13 +285,13 @@ export class RedisStore implements QueueStore {
     const lists = options.steps.flatMap((step) => order.map((queue) => stepKey(options, queue, step)))
     const mark = this.#marks.next()
     const args: RedisArgument[] = [Math.min(max, largestBatch), order.length]
-    const leaves = order.some((queue) => this.#awaited.has(queue))
+    const leaves = this.#waiting.includes(order)
     args.push(options.order === 'round_robin' ? 'r' : 'l', mark, this.#parts.newId(), watches ? 'w' : '')
-    args.push(leaves ? 'l' : '', this.#id, wakeChannel(options))
+    args.push(leaves ? 'l' : '', this.#waiting.id, wakeChannel(options))
     const waits = order.map((queue) => waitingKeys(options, queue))
     args.push(...order.map((queue) => unreadableKey(options, queue)))
     args.push(...waits.map(([waiting]) => waiting), ...waits.map(([, idle]) => idle))
-    if (watches) for (const queue of order) this.#awaited.add(queue)
+    if (watches) this.#waiting.begins(order)
     const keys = [options.unackedKey, options.indexKey, ...lists]
     const heldUntil = this.leases.term()
     const reply = await this.#client.script(claimScript, keys, args)
@@ -303,7 +300,7 @@ export class RedisStore implements QueueStore {
       const watched = items.flatMap((number) => stepKeys(options, order[Number(number) - 1] as string))
       return { claimed: [], isEmpty: (await this.#watch(watched)) === 0 }
     }
-    if (items.length > 0 && leaves) for (const queue of order) this.#awaited.delete(queue)
+    if (items.length > 0 && leaves) this.#waiting.ended(order)
     if (served > 0) this.#rotate(order, served)
     const found: Unparked[] = []
     for (let at = 0; at < items.length; at += 3) {
@@ -332,7 +329,7 @@ export class RedisStore implements QueueStore {
     const heldUntil = this.leases.term()
     const found = await this.parking.take(queues, max, dueBeforeMs)
     // As after any claim: a watcher that has work leaves its place to another.
-    if (found.length > 0) this.#leave(queues).catch(() => {})
+    if (found.length > 0) void this.#waiting.leave(queues)
     return this.#taken(found, heldUntil)
   }
 
@@ -367,14 +364,6 @@ export class RedisStore implements QueueStore {
     const size = this.#client.wholeScript(watchScript, lists)
     await Promise.all([caching, size])
     return Number(await size)
-  }
-
-  /** Says that this connection does not wait for these queues any more. */
-  async #leave(queues: readonly string[]): Promise<void> {
-    const awaited = queues.filter((queue) => this.#awaited.delete(queue))
-    if (awaited.length === 0 || !this.#client.isOpen) return
-    const keys = awaited.flatMap((queue) => waitingKeys(this.#options, queue))
-    await this.#client.script(leaveScript, [], [this.#id, wakeChannel(this.#options), ...keys])
   }
 
   #inOrder(queues: readonly string[]): readonly string[] {

@@ -655,7 +655,7 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
       }
       claims = async () =>
         Number(/cmdstat_evalsha:calls=(\d+)/.exec(String(await admin.run('INFO', 'commandstats')))?.[1] ?? 0)
-      const idle = (): Promise<unknown> => admin.run('SCARD', `_celeriac.idle.${queue}`)
+      const idle = (): Promise<unknown> => admin.run('ZCARD', `_celeriac.idle.${queue}`)
       await expect.poll(idle, { timeout: 10_000 }).toBe(count - 4)
       expect(await admin.run('ZCARD', `_celeriac.waiting.${queue}`)).toBe(4)
     })
@@ -703,10 +703,32 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
       await expect.poll(() => taken.length, { timeout: 8000 }).toBe(1)
     })
 
-    it('leaves no trace of those that ended', async () => {
+    it('leaves no trace of those that ended, on a server that does not know how to yet', async () => {
+      await admin.run('SCRIPT', 'FLUSH')
       await Promise.all(connections.map((connection) => connection.close()))
       expect(await admin.run('KEYS', '*')).toEqual([])
     })
+  })
+
+  it('forgets those that were killed while they waited, whoever else waits', async () => {
+    const keys = [`_celeriac.waiting.${queue}`, `_celeriac.idle.${queue}`] as const
+    const dead = Array.from({ length: 6 }, () => randomUUID())
+    // As after a kill -9 of six, an instant before their words run out.
+    for (const key of keys) for (const id of dead) await admin.run('ZADD', key, Date.now() / 1000 - 1, id)
+    for (let number = 0; number < 6; number += 1) await consume(await connect())
+    const known = async (): Promise<unknown[]> =>
+      (await Promise.all(keys.map((key) => admin.run('ZRANGE', key, 0, -1)))).flat()
+    await expect.poll(async () => (await known()).length, { timeout: 10_000 }).toBe(6)
+    const gone = new Set<unknown>(dead)
+    expect((await known()).filter((id) => gone.has(id))).toEqual([])
+    for (const key of keys) {
+      const seconds = Number(await admin.run('TTL', key))
+      expect(seconds).toBeGreaterThan(0)
+      expect(seconds).toBeLessThanOrEqual(12)
+    }
+    // Each word of a living one runs out as well.
+    const [, score] = (await admin.run('ZRANGE', keys[1], -1, -1, 'WITHSCORES')) as string[]
+    expect(Number(score)).toBeLessThanOrEqual(Date.now() / 1000 + 13)
   })
 
   it('polls where the server has no client tracking', async () => {
