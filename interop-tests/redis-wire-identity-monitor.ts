@@ -206,13 +206,14 @@ export class Normal {
     if (name === 'expiration' && Number(value) > 1e9) return 'UNTIL EXPIRES'
     if (name === 'expires' && typeof value === 'number' && value > 1e9)
       return fromNow(value * 1000, nowMs, '')
-    if (name === 'timestamp' && typeof value === 'number') return fromNow(value * 1000, nowMs, '')
+    if (name === 'timestamp' && typeof value === 'number') return present(value * 1000, nowMs, '')
     if (name === 'clock' && typeof value === 'number') return 'CLOCK'
     if (/^(eta|expires|date_done)$/.test(name) && typeof value === 'string') {
       const zone = /(Z|[+-]\d\d:\d\d)$/.exec(value)?.[0] ?? 'naive'
       const moment = Date.parse(zone === 'naive' ? `${value}Z` : value)
       // Moments of another decade were given, not computed.
-      return Math.abs(moment - nowMs) > 1e10 ? value : fromNow(moment, nowMs, zone)
+      if (Math.abs(moment - nowMs) > 1e10) return value
+      return name === 'date_done' ? present(moment, nowMs, zone) : fromNow(moment, nowMs, zone)
     }
     if (name === 'delivery_tag' && of.delivery_info === undefined) return value
     return this.value(value, nowMs)
@@ -244,6 +245,12 @@ function fromNow(moment: number, nowMs: number, zone: string): string {
   const seconds = (moment - nowMs) / 1000
   // A worker may be a second late; half a second divides what tasks ask for.
   return `now ${seconds < -0.9 ? Math.round(seconds) : `+ ${Math.round(Math.max(0, seconds))}`} s ${zone}`
+}
+
+/** The moment at which something was written: on a busy machine the server hears of it much later, but not earlier. */
+function present(moment: number, nowMs: number, zone: string): string {
+  const lateMs = nowMs - moment
+  return lateMs > -100 && lateMs < 60_000 ? `now ${zone}` : fromNow(moment, nowMs, zone)
 }
 
 function pairs(words: readonly string[]): [string, string][] {
