@@ -61,6 +61,43 @@ describe.skipIf(noRedis)('redis results when the server goes away', () => {
     await subscribed(server, 0)
   })
 
+  it('RES-021 a store waits for a server that is out of memory, and stores when there is room', async () => {
+    const server = await start()
+    const backend = open(server.url)
+    await backend.store(metaOf('warm', 'SUCCESS', 0))
+    const client = server.client()
+    await client.config('SET', 'maxmemory', '1')
+    let ended = 0
+    const stores = Array.from({ length: 3 }, (_, i) =>
+      backend.store(metaOf(`late-${i}`, 'SUCCESS', i)).finally(() => (ended += 1)),
+    )
+    const refused = async (): Promise<string> => String(await client.info('errorstats'))
+    await vi.waitFor(async () => expect(await refused()).toMatch(/OOM/), { timeout: 10_000 })
+    expect(ended).toBe(0)
+    await client.config('SET', 'maxmemory', '0')
+    await Promise.all(stores)
+    expect((await backend.fetch('late-2'))?.result).toBe(2)
+    client.disconnect()
+  })
+
+  it('RES-021 a store leaves a server that became a replica for the one that takes writes', async () => {
+    const server = await start()
+    const backend = open(server.url)
+    await backend.store(metaOf('warm', 'SUCCESS', 0))
+    const client = server.client()
+    const clients = async (): Promise<string> => String(await client.client('LIST'))
+    const before = /^id=\d+ .* name=celeriac-results /m.exec(await clients())?.[0].split(' ')[0] as string
+    await client.replicaof('127.0.0.1', 1)
+    const store = backend.store(metaOf('late', 'SUCCESS', 1))
+    await vi.waitFor(async () => expect(`${await clients()} `).not.toContain(`${before} `), {
+      timeout: 10_000,
+    })
+    await client.replicaof('NO', 'ONE')
+    await store
+    expect((await backend.fetch('late'))?.result).toBe(1)
+    client.disconnect()
+  })
+
   it('RES-021 a store waits for a server that restarts, and each result is kept', async () => {
     const server = await start()
     const backend = open(server.url)

@@ -46,6 +46,8 @@ interface PendingWrite {
   readonly key: string
   readonly value: Buffer
   known: string
+  /** What the server said of the last attempt. */
+  refusal?: string
   readonly isSuccess: ((stored: Uint8Array) => Promise<boolean>) | undefined
   resolve(): void
   reject(error: unknown): void
@@ -201,24 +203,43 @@ export class RedisResultStore implements KeyValueStore {
     if (batch.length > 0) void this.#store(batch)
   }
 
-  /** Never rejects; each write settles on its own. */
+  /** Never rejects; each write settles on its own. What the server cannot take now is sent again, as after a loss. */
   async #store(writes: readonly PendingWrite[]): Promise<void> {
-    const keys = writes.map(({ key }) => key)
+    let left = writes
+    try {
+      await this.#run('write', async (client) => {
+        left = await this.#storeOnce(client, left)
+        const refused = left[0]
+        if (refused === undefined) return
+        const error = refusal(this.displayUrl, refused.key, refused.refusal ?? '')
+        // A server that became a replica stays one: the next attempt asks for the master.
+        if (/READONLY/.test(refused.refusal ?? '')) client.lose(error)
+        throw error
+      })
+    } catch (error) {
+      for (const write of left) write.reject(error)
+    }
+  }
+
+  /** The writes that the server may take later. */
+  async #storeOnce(client: RedisClient, writes: readonly PendingWrite[]): Promise<readonly PendingWrite[]> {
     const args: RedisArgument[] = [this.#keepSeconds]
     for (const { value, known } of writes) args.push(value, known)
-    let verdicts: unknown
-    try {
-      verdicts = await this.#run('write', (client) => client.script(STORE, keys, args))
-    } catch (error) {
-      for (const write of writes) write.reject(error)
-      return
-    }
+    const keys = writes.map(({ key }) => key)
+    const verdicts: unknown = await client.script(STORE, keys, args)
+    const left: PendingWrite[] = []
     for (const [index, write] of writes.entries()) {
       const verdict: unknown = Array.isArray(verdicts) ? verdicts[index] : undefined
       if (!Array.isArray(verdict)) write.resolve()
-      else if (verdict[0] === null) write.reject(refusal(this.displayUrl, write.key, verdict[1]))
-      else void this.#judge(write, verdict[0] as Buffer)
+      else if (verdict[0] !== null) void this.#judge(write, verdict[0] as Buffer)
+      else {
+        write.refusal = String(verdict[1])
+        const error = refusal(this.displayUrl, write.key, write.refusal)
+        if (this.isRecoverable(error)) left.push(write)
+        else write.reject(error)
+      }
     }
+    return left
   }
 
   /** What is stored is not JSON as Celery writes it: whether it is a SUCCESS only the reader of results can tell. */
@@ -298,8 +319,7 @@ function bytes(value: unknown): Uint8Array | undefined {
 }
 
 /** What the server said of one write among others: out of memory and the like may pass, another type does not. */
-function refusal(shownUrl: string, key: string, reply: unknown): Error {
-  const words = Buffer.isBuffer(reply) ? reply.toString() : String(reply)
+function refusal(shownUrl: string, key: string, words: string): Error {
   const text = `The Redis server ${shownUrl} refused to store ${key}: ${words}`
   return /OOM|READONLY|MISCONF|NOREPLICAS|LOADING/.test(words)
     ? new BackendUnavailableError(text)
