@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Celery, Reject } from '../src/index.js'
+import { silentLogger } from '../src/logger.js'
 import { type RabbitBroker, RabbitKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
 import { eventually, nodeApp } from './node-app.js'
@@ -124,6 +125,17 @@ describe.skipIf(noRabbit)(`queues of RabbitMQ that both languages declare${skipN
     } finally {
       await Promise.all([rejecting.stop(), worker.stop()])
     }
+  })
+
+  it('a worker warns once, when it starts, of tasks that RabbitMQ would take back while they run', async () => {
+    const warned: string[] = []
+    const own = open()
+    own.task('route.long', { acksLate: true, timeLimit: 7200 }, () => {})
+    const note = (_fields: object, text = ''): void => void warned.push(text)
+    const worker = own.worker({ queues: ['celery'], logger: { ...silentLogger, warn: note } })
+    await worker.start()
+    await worker.stop()
+    expect(warned).toEqual([expect.stringMatching(/consumer_timeout .*route\.long \(7200 s\)/)])
   })
 
   it('CFG-026 goes to the next broker of a list when the first is not there', async () => {

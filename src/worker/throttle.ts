@@ -5,9 +5,11 @@
  * They are unacknowledged and not counted as reserved. Limits count starts, in this worker alone.
  */
 import type { Clock } from '../clock.js'
+import { ConfigError, InvalidArgumentError } from '../errors.js'
 import { type Bucket, fullBucket, parseRate, takeToken, tokenDelayMs } from './rate-limit.js'
 import type { Request } from './request.js'
 import type { Timer } from './timer.js'
+import type { WorkerApp } from './worker-app.js'
 
 interface Limited {
   bucket: Bucket
@@ -44,6 +46,19 @@ export class Throttle {
     else {
       known.bucket = bucket
       this.pump(known)
+    }
+  }
+
+  /** Sets the limits that the registered tasks have of their own. Throws `ConfigError` for a rate that cannot be read. */
+  setOwnRates(app: Pick<WorkerApp, 'tasks' | 'task'>): void {
+    for (const name of app.tasks.names()) {
+      const rate = app.task(name)?.options.rateLimit
+      try {
+        if (rate) this.setRate(name, rate)
+      } catch (error) {
+        if (!(error instanceof InvalidArgumentError)) throw error
+        throw new ConfigError(`Task ${name}: ${error.message}`, { cause: error })
+      }
     }
   }
 

@@ -10,7 +10,7 @@
 import { availableParallelism, hostname as machineName } from 'node:os'
 import { type TaskQueue, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
-import { BrokerUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
+import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import type { TaskOptions } from '../execution/host.js'
 import { SuccessSet } from '../execution/success-set.js'
 import type { Logger } from '../logger.js'
@@ -28,6 +28,7 @@ import { Errands } from './errands.js'
 import { Estate } from './estate.js'
 import { etaWindowSize } from './eta-window.js'
 import { Ledger } from './ledger.js'
+import { tellLongTasks } from './long-tasks.js'
 import { nodeName } from './node-name.js'
 import { Prefetch } from './prefetch.js'
 import { Refusals } from './refusals.js'
@@ -172,7 +173,8 @@ export class Worker {
       await signals.workerInit.send(this, {})
       await signals.celerydAfterSetup.send(this.hostname, { instance: this, conf })
       await this.app.backend.check?.()
-      this.setRateLimits()
+      if (!this.ignoresRateLimits) this.throttle.setOwnRates(this.app)
+      this.tellLongTasks()
       await this.startPart(this.pool)
       if (this.shutdownKind !== undefined) throw stoppedMeanwhile()
       await this.session.start()
@@ -400,17 +402,10 @@ export class Worker {
     return this.options.disableRateLimits ?? this.app.conf.workerDisableRateLimits
   }
 
-  private setRateLimits(): void {
-    if (this.ignoresRateLimits) return
-    for (const name of this.app.tasks.names()) {
-      const rate = this.app.task(name)?.options.rateLimit
-      try {
-        if (rate) this.throttle.setRate(name, rate)
-      } catch (error) {
-        if (!(error instanceof InvalidArgumentError)) throw error
-        throw new ConfigError(`Task ${name}: ${error.message}`, { cause: error })
-      }
-    }
+  private tellLongTasks(): void {
+    const { app, desk, logger, session } = this
+    const queues = session.queues.map((name) => this.queue(name))
+    tellLongTasks({ ...desk, app, queues, logger })
   }
 
   private makeSession(): Session {
