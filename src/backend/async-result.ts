@@ -77,7 +77,7 @@ export class AsyncResult<R = unknown> implements AnyResult {
     const bound = new WaitBound(this.#context, options)
     try {
       const parents = followParents && propagate ? tasksOf(this.parent) : []
-      if (parents.length > 0) await this.#throwParentError(parents)
+      if (parents.length > 0) await bound.until(this.#throwParentError(parents))
       return this.#valueOf(await this.#wait(bound, options, parents), throwing)
     } finally {
       bound.end()
@@ -316,7 +316,7 @@ export class AsyncResult<R = unknown> implements AnyResult {
     }
     bound.check()
     // A result that came with the last tick of the clock is not thrown away.
-    const last = await backend.fetch(this.id)
+    const last = await bound.lastLook(backend.fetch(this.id))
     if (last !== undefined && READY_STATES.has(last.state)) return this.#keep(last)
     throw new ResultTimeoutError(
       this.id,

@@ -5,6 +5,7 @@ import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
 import { systemClock } from '../clock.js'
 import { type Logger, silentLogger } from '../logger.js'
+import { AsyncResult } from './async-result.js'
 import { metaOf } from './backend.conformance.js'
 import type { ResultBackend } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
@@ -157,6 +158,26 @@ describe.skipIf(noRedis)('redis results when the server goes away', () => {
     await expect(Promise.race([stored, server.restart()])).resolves.toBeUndefined()
     await stored
     expect((await backend.fetch('kept'))?.result).toBe(1)
+  })
+
+  it('RES-045 ends a wait at its time, or by its signal, though the server is frozen', async () => {
+    const server = await start()
+    const backend = open(server.url)
+    await backend.store(metaOf('warm', 'SUCCESS', 0))
+    server.pause()
+    try {
+      const context = { backend, clock: systemClock(), insideTask: () => false }
+      const started = performance.now()
+      const parent = new AsyncResult('parent', context)
+      const late = new AsyncResult('frozen', context, { parent }).get({ timeout: 0.2 })
+      await expect(late).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+      expect(performance.now() - started).toBeLessThan(3000)
+      const signal = AbortSignal.timeout(300)
+      const ended = new AsyncResult('frozen', context).get({ timeout: 0.2, signal })
+      await expect(ended).rejects.toMatchObject({ name: 'TimeoutError' })
+    } finally {
+      server.resume()
+    }
   })
 
   it('closes within its bound while the server is frozen, and fails what is under way', async () => {

@@ -1,13 +1,17 @@
 import type { Clock } from '../clock.js'
-import { ConfigError, InvalidArgumentError } from '../errors.js'
+import { BackendUnavailableError, ConfigError, InvalidArgumentError } from '../errors.js'
 import { onAbort } from './abort-listener.js'
 import type { WaitOptions } from './any-result.js'
 import type { ResultContext } from './result-context.js'
+
+/** A store that has not answered in this time after the end of a wait is not waited for. */
+const LAST_LOOK_MS = 1000
 
 /** The end of a wait: by time, by the caller's signal, or by what `onInterval` threw. Frees what it took with `end`. */
 export class WaitBound {
   readonly #controller = new AbortController()
   readonly #clock: Clock
+  readonly #displayUrl: string
   readonly #options: WaitOptions
   readonly #stopListening: (() => void) | undefined
   #cancelTimeout: (() => void) | undefined
@@ -29,6 +33,7 @@ export class WaitBound {
       throw new InvalidArgumentError(`timeout is a number of seconds, not ${describeTimeout(timeout)}`)
     }
     this.#clock = context.clock
+    this.#displayUrl = context.backend.displayUrl
     this.#options = options
     const { signal } = options
     this.#stopListening = signal && onAbort(signal, () => this.#controller.abort(signal.reason))
@@ -49,6 +54,48 @@ export class WaitBound {
   check(): void {
     if (this.#thrown !== undefined) throw this.#thrown.reason
     this.#options.signal?.throwIfAborted()
+  }
+
+  /** Waits for `read`, but not beyond the end of the wait. */
+  async until(read: Promise<void>): Promise<void> {
+    if (this.signal.aborted) return
+    let stopListening: (() => void) | undefined
+    const end = new Promise<void>((resolve) => {
+      stopListening = onAbort(this.signal, resolve)
+    })
+    try {
+      await Promise.race([read, end])
+    } finally {
+      stopListening?.()
+      read.catch(() => {})
+    }
+  }
+
+  /** One look at the store after the end. Throws `BackendUnavailableError` after a second, and the signal's reason. */
+  async lastLook<T>(read: Promise<T>): Promise<T> {
+    const { signal } = this.#options
+    let free = (): void => {}
+    const late = new Promise<never>((_, reject) => {
+      const cancel = this.#clock.after(LAST_LOOK_MS, () =>
+        reject(
+          new BackendUnavailableError(
+            `The wait is over, and the result backend ${this.#displayUrl} does not answer, so what became of the task ` +
+              'is not known. Check that it is up, and ask again.',
+          ),
+        ),
+      )
+      const stopListening = signal && onAbort(signal, () => reject(signal.reason))
+      free = () => {
+        cancel()
+        stopListening?.()
+      }
+    })
+    try {
+      return await Promise.race([read, late])
+    } finally {
+      free()
+      read.catch(() => {})
+    }
   }
 
   /** Frees timers and listeners. Safe twice. */
