@@ -25,6 +25,8 @@ export interface QueueStore {
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
   /** Present when a claim outlives its connection: `settle` then takes what lost connections to this broker claimed. */
   readonly settlesLost?: true
+  /** With it: gives back, in front, what a lost store of this process claimed and was not told of; how many. */
+  takeUnseen?(dead: QueueStore): Promise<number>
   /** Present when the store can keep a held message until shortly before a time (`Delivery.park`). */
   readonly parking?: {
     /** False for a message that exists only in this process. */

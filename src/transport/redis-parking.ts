@@ -20,6 +20,7 @@ import type { RedisArgument, RedisClient } from './redis-client.js'
 import { parkedMark, parkedOwner } from './redis-mark.js'
 import { parkedKey, type RedisOptions } from './redis-options.js'
 import { parkScript, unparkScript } from './redis-scripts.js'
+import type { UnseenClaims } from './redis-unseen.js'
 
 /**
  * How long before its time a parked message comes back. Chosen to be longer than an idle worker sleeps between two looks
@@ -39,8 +40,7 @@ export interface RedisParkingHost {
   readonly client: RedisClient
   readonly options: RedisOptions
   readonly clock: Clock
-  /** Makes the mark of a claim. */
-  nextMark(): string
+  readonly claims: UnseenClaims
   /** Something is parked that is due before the next look. */
   onSooner(): void
 }
@@ -101,12 +101,13 @@ export class RedisParking {
     if (this.#unwanted !== undefined && this.#unwanted.end <= began) this.#unwanted = undefined
     const wantedMs = Math.min(dueBeforeMs, this.#unwanted?.dueMs ?? Number.POSITIVE_INFINITY)
     const upper = Math.min(0, wantedMs - 1 - leadMs - clock.now())
-    const mark = this.#host.nextMark()
+    const mark = this.#host.claims.begin(queues)
     const keys = [options.unackedKey, options.indexKey, ...queues.map((queue) => parkedKey(options, queue))]
     this.#nextLook = Math.min(began + lookMs, this.#unwanted?.end ?? Number.POSITIVE_INFINITY)
     const together = upper < 0 ? 0 : togetherMs / 1000
     const args = [Math.min(most, largestBatch), upper / 1000, mark, parkedOwner, together]
     const [next, ...items] = (await client.script(unparkScript, keys, args)) as (number | Buffer)[]
+    this.#host.claims.end(mark)
     const taken: Unparked[] = []
     for (let at = 0; at < items.length; at += 3) {
       const queue = queues[Number(items[at]) - 1] as string

@@ -44,6 +44,7 @@ import {
   setAsideScript,
   watchScript,
 } from './redis-scripts.js'
+import { UnseenClaims } from './redis-unseen.js'
 import { RedisWaiting } from './redis-waiting.js'
 import type { Exchange } from './transport.js'
 
@@ -74,6 +75,7 @@ export class RedisStore implements QueueStore {
   readonly #options: RedisOptions
   readonly #arrivals: RedisArrivals
   readonly #marks: MarkMaker
+  readonly #unseen: UnseenClaims
   readonly #waiting: RedisWaiting
   readonly #outbox: RedisOutbox
   /** Queues in the order in which the next claim takes them (`round_robin`). */
@@ -93,6 +95,7 @@ export class RedisStore implements QueueStore {
     this.#options = options
     this.#outbox = new RedisOutbox(client)
     this.#marks = new MarkMaker(parts.newId())
+    this.#unseen = new UnseenClaims(this.#marks, clock)
     this.#waiting = new RedisWaiting(parts.newId(), client, options)
     const onLost = (cause: Error): void => this.#lose(cause)
     this.#arrivals = new RedisArrivals({
@@ -123,7 +126,7 @@ export class RedisStore implements QueueStore {
       client,
       options,
       clock,
-      nextMark: () => this.#marks.next(),
+      claims: this.#unseen,
       onSooner: () => this.#arrivals.wake(),
     })
     void client.closed.then((cause) => cause && onLost(cause))
@@ -197,6 +200,16 @@ export class RedisStore implements QueueStore {
       for (const number of numbers) lost.push(part[number - 1] as Claimed)
     }
     return lost
+  }
+
+  async takeUnseen(dead: QueueStore): Promise<number> {
+    if (!(dead instanceof RedisStore)) return 0
+    const places = await dead.#unseen.find(this.#client, this.#options)
+    const term = this.leases.term()
+    const found = places.map((place) => this.#held(place, decodeVirtualEnvelope(place.bytes), term))
+    const gone = found.length === 0 ? [] : await this.settle(found, 'undo')
+    dead.#unseen.clear()
+    return found.length - gone.length
   }
 
   async bind(exchange: string, binding: StoredBinding, type: Exchange['type']): Promise<void> {
@@ -283,7 +296,7 @@ export class RedisStore implements QueueStore {
     const options = this.#options
     const order = this.#inOrder(queues)
     const lists = options.steps.flatMap((step) => order.map((queue) => stepKey(options, queue, step)))
-    const mark = this.#marks.next()
+    const mark = this.#unseen.begin(order)
     const args: RedisArgument[] = [Math.min(max, largestBatch), order.length]
     const leaves = this.#waiting.includes(order)
     args.push(options.order === 'round_robin' ? 'r' : 'l', mark, this.#parts.newId(), watches ? 'w' : '')
@@ -295,6 +308,7 @@ export class RedisStore implements QueueStore {
     const keys = [options.unackedKey, options.indexKey, ...lists]
     const heldUntil = this.leases.term()
     const reply = await this.#client.script(claimScript, keys, args)
+    this.#unseen.end(mark)
     const [served, refused, ...items] = reply as [number, Buffer, ...(number | Buffer)[]]
     if (served === -2) {
       const watched = items.flatMap((number) => stepKeys(options, order[Number(number) - 1] as string))

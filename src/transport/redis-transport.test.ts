@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
 import { BrokerUnavailableError, ConfigError, ConnectionLostError, DeliveryLostError } from '../errors.js'
@@ -466,6 +467,35 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     const values = Object.values(await held()).map((value) => JSON.parse(value) as [unknown])
     for (const text of [before[0]?.[0], before[1]?.[0], before[2]?.[0]])
       expect(values.map(([envelope]) => envelope)).toContainEqual(JSON.parse(text as string))
+  })
+
+  it('PUB-074 gives back what a lost connection had claimed without hearing of it, and nothing else', async () => {
+    const proxy = await TcpProxy.start(server.port)
+    try {
+      const heir = await connect()
+      const lost = await connect({}, server.url.replace(`:${server.port}`, `:${proxy.port}`))
+      await heir.publish(toQueue(queue, ['running']))
+      const running = await lost.get(queue)
+      await heir.publish([withPriority('a0', 0), withPriority('b0', 0), withPriority('c6', 6)])
+      // The server does what it is asked, and its answer does not arrive.
+      proxy.mute()
+      const collector = await consume(lost, [queue], 2)
+      await expect.poll(async () => Object.keys(await held()).length).toBe(3)
+      proxy.reset()
+      expect(await lost.closed).toBeInstanceOf(ConnectionLostError)
+      expect(collector.deliveries).toEqual([])
+
+      expect(await heir.takeUnseen?.(lost)).toBe(2)
+      expect(Object.values(await held()).map((value) => value.includes('"running"'))).toEqual([true])
+      expect(await heir.takeUnseen?.(lost)).toBe(0)
+      const next = await consume(heir)
+      await next.count(3)
+      expect(next.texts).toEqual(['a0', 'b0', 'c6'])
+      expect(next.deliveries.some((delivery) => delivery.redelivered)).toBe(false)
+      expect(await heir.settleLost?.([running as Delivery], 'ack')).toEqual([])
+    } finally {
+      await proxy.close()
+    }
   })
 
   it('PUB-072 PUB-079 writes bindings as kombu does, and removes them with the queue', async () => {

@@ -57,6 +57,11 @@ export interface Connection {
    * the end of a connection gives back what it held (AMQP). Rejects when the broker cannot be asked; safe to repeat.
    */
   settleLost?(lost: readonly Delivery[], how: LateSettling): Promise<readonly Delivery[]>
+  /**
+   * Gives back, to the front of their queues, messages that the broker handed to a lost connection of this process which
+   * never heard of them; resolves with their number. Rejects and repeats as `settleLost`, and is absent where that is.
+   */
+  takeUnseen?(dead: Connection): Promise<number>
   /** Returns unsettled deliveries to the broker, in their order. Safe twice. */
   close(): Promise<void>
 }

@@ -45,6 +45,7 @@ export class VirtualConnection implements Connection {
   readonly capabilities: Capabilities
   readonly closed: Promise<Error | undefined>
   settleLost?: NonNullable<Connection['settleLost']>
+  takeUnseen?: NonNullable<Connection['takeUnseen']>
   readonly #store: QueueStore
   readonly #router: VirtualRouter
   readonly #held: HeldMessages
@@ -75,6 +76,7 @@ export class VirtualConnection implements Connection {
     this.#held = new HeldMessages(store, (cause) => this.#lose(cause))
     this.#leases = store.leases && new LeaseKeeper(store.leases, this.#held, this.#clock, this.#logger)
     if (store.settlesLost) this.settleLost = (lost, how) => this.#settleLost(lost, how)
+    if (store.takeUnseen) this.takeUnseen = (dead) => this.#takeUnseen(dead)
     store.onLost = (cause) => this.#lose(cause)
     store.onUnreadable = (report) => this.#reportUnreadable(report)
   }
@@ -172,6 +174,11 @@ export class VirtualConnection implements Connection {
     const known = [...claims.keys()].filter((claimed) => claimed !== undefined)
     const gone = known.length === 0 ? [] : await this.#store.settle(known, how)
     return gone.map((claimed) => claims.get(claimed) as Delivery)
+  }
+
+  async #takeUnseen(dead: Connection): Promise<number> {
+    this.#assertOpen('give back what another connection was not told of')
+    return dead instanceof VirtualConnection ? ((await this.#store.takeUnseen?.(dead.#store)) ?? 0) : 0
   }
 
   close(): Promise<void> {

@@ -18,6 +18,8 @@ export class Estate {
   readonly #logger: Logger
   /** The newest connection; it may be lost by now. */
   #heir: Connection | undefined
+  /** Lost connections whose unseen messages were not given back yet. */
+  #dead: Connection[] = []
   #unstarted: Delivery[] = []
   readonly #waiters = new Set<() => void>()
   #isClosed = false
@@ -42,11 +44,15 @@ export class Estate {
 
   /** A new connection: takes back what was not started. Rejects with `ConnectivityError` when it is lost meanwhile. */
   async passTo(heir: Connection): Promise<void> {
+    if (this.#heir !== undefined) this.#dead.push(this.#heir)
     this.#heir = heir
     this.#wake()
     const unstarted = this.#unstarted
-    if (unstarted.length === 0) return
     try {
+      // Younger than all that it knew of: these go behind it.
+      for (const dead of this.#dead) await this.#takeUnseen(heir, dead)
+      this.#dead = []
+      if (unstarted.length === 0) return
       const gone = (await heir.settleLost?.(unstarted, 'undo')) ?? unstarted
       const count = unstarted.length - gone.length
       this.#logger.info(
@@ -58,7 +64,17 @@ export class Estate {
       const says = 'are left with the broker until their visibility timeout has passed'
       this.#logger.error({ err: error }, `${unstarted.length} messages of a lost connection ${says}.`)
     }
+    this.#dead = []
     this.#unstarted = []
+  }
+
+  async #takeUnseen(heir: Connection, dead: Connection): Promise<void> {
+    const count = (await heir.takeUnseen?.(dead)) ?? 0
+    if (count === 0) return
+    this.#logger.info(
+      { count },
+      `Gave back ${count} message${count === 1 ? '' : 's'} whose arrival was cut off.`,
+    )
   }
 
   /** No connection comes any more: ends what waits for one. */
