@@ -6,6 +6,7 @@ import type { openTransport } from '../../src/transport/open.js'
 import type { Delivery, Transport } from '../../src/transport/transport.js'
 
 const { LOSS_BROKER_URL = '', LOSS_BROKER_OPTIONS = '{}', LOSS_ORACLE = '', LOSS_WORKER = '' } = process.env
+const { LOSS_RESULTS = '' } = process.env
 const { LOSS_ETA_LIMIT = '', LOSS_QUEUE_TYPE = 'classic' } = process.env
 const oracle = openSync(LOSS_ORACLE, 'a')
 const record = (what: string, id?: string): void => {
@@ -72,7 +73,8 @@ export const app = new WatchedCelery('loss', {
   brokerTransportOptions: JSON.parse(LOSS_BROKER_OPTIONS) as Record<string, unknown>,
   taskDefaultQueue: 'loss',
   taskDefaultQueueType: LOSS_QUEUE_TYPE,
-  taskIgnoreResult: true,
+  taskIgnoreResult: LOSS_RESULTS === '',
+  ...(LOSS_RESULTS === '' ? {} : { resultBackend: LOSS_RESULTS }),
   taskAcksLate: true,
   taskRejectOnWorkerLost: true,
   workerPrefetchMultiplier: 4,

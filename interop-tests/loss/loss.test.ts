@@ -4,14 +4,14 @@ import { noRedis, skipNote } from '../redis-server.js'
 import { runScenario } from './report.js'
 import { scenarios } from './scenarios.js'
 
-const nothingWrong = { lost: [], duplicates: [], late: [], ghosts: [] }
+const nothingWrong = { lost: [], duplicates: [], late: [], early: [], ghosts: [], open: 0 }
 
 for (const broker of ['redis', 'filesystem'] as const) {
   const missing = broker === 'redis' ? noRedis : undefined
   describe.skipIf(missing)(`a celeriac worker over ${broker} loses nothing${skipNote(missing)}`, () => {
     for (const scenario of scenarios.filter(({ brokers }) => brokers.includes(broker))) {
       it(`ACK-026 ACK-027 ${scenario.name}`, { timeout: 240_000 }, async () => {
-        const { verdict, leftover, seed, printed } = await runScenario({
+        const { verdict, workflows, leftover, seed, printed } = await runScenario({
           scenario,
           side: 'celeriac',
           broker,
@@ -19,12 +19,13 @@ for (const broker of ['redis', 'filesystem'] as const) {
           amounts: scenario.short,
           visibilitySeconds: 2,
         })
-        const { lost, duplicates, late, ghosts, sent } = verdict
+        const { lost, duplicates, late, early, ghosts, sent } = verdict
         expect(
-          { lost, duplicates, late, ghosts, leftover },
+          { lost, duplicates, late, early, ghosts, open: workflows.open, failed: workflows.failed, leftover },
           `seed ${seed}; the workers printed:\n${printed}`,
         ).toEqual({
           ...nothingWrong,
+          failed: [],
           leftover: 0,
         })
         expect(sent).toBeGreaterThan(0)

@@ -15,13 +15,13 @@ def record(what, id=None):
     os.write(FILE, (json.dumps({k: v for k, v in fact.items() if v is not None}) + '\n').encode())
 
 
-app = Celery('loss', broker=os.environ['LOSS_BROKER_URL'])
+app = Celery('loss', broker=os.environ['LOSS_BROKER_URL'], backend=os.environ.get('LOSS_RESULTS'))
 app.conf.update(
     broker_transport_options=json.loads(os.environ['LOSS_BROKER_OPTIONS']),
     broker_connection_retry_on_startup=True,
     task_default_queue='loss',
     task_default_queue_type=os.environ['LOSS_QUEUE_TYPE'],
-    task_ignore_result=True,
+    task_ignore_result='LOSS_RESULTS' not in os.environ,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=4,

@@ -35,9 +35,11 @@ if (values.help) {
   [--kills n] [--tasks n] [--seed n] [--visibility seconds] [--short] [--json]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 columns: lost = published, effect never seen; twice = effect again without reason; ghosts = ran unsent or undead;
-  late = begun by a worker that had been away and had lost it (these four must be 0);
+  late = begun by a worker that had been away and had lost it; early = begun before what it waits for;
+  open = canvases whose client still waits (these six must be 0);
   and effects again with a reason: died = its process died at work; unacked = killed between the end and the
   answer to the acknowledgement; away = it was paused or cut off while it held the task;
+  again = sent again by a task that came to its end again; failed = canvases that ended with an error;
   left = messages still in the broker`)
   process.exit(0)
 }
@@ -73,4 +75,4 @@ for (const scenario of scenarios) {
   }
 }
 if (values.json) console.log(JSON.stringify(outcomes, null, 2))
-process.exitCode = outcomes.every(({ side, verdict }) => side === 'celery' || isKept(verdict)) ? 0 : 1
+process.exitCode = outcomes.every((outcome) => outcome.side === 'celery' || isKept(outcome)) ? 0 : 1

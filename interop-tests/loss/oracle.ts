@@ -35,6 +35,8 @@ export interface Fact {
   /** The worker process: each start of a worker has a name of its own. */
   readonly who?: string
   readonly sudden?: boolean
+  /** With `sending`: the tasks that must have ended before this one begins, and whose workers send it. */
+  readonly after?: readonly string[]
 }
 
 /** Appends facts to a file, and reads what all writers have appended. */
@@ -53,7 +55,7 @@ export class Oracle {
   }
 
   /** Adds a fact as of now. */
-  record(what: Fact['what'], about: { id?: string; who?: string; sudden?: boolean }): void {
+  record(what: Fact['what'], about: Omit<Fact, 'at' | 'what'>): void {
     writeSync(this.#file, `${JSON.stringify({ at: Date.now(), what, ...about })}\n`)
   }
 

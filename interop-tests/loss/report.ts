@@ -2,6 +2,7 @@ import type { RabbitServer } from '../rabbitmq-server.js'
 import type { Amounts, Scenario } from './scenarios.js'
 import { type BrokerName, type Side, Trial } from './trial.js'
 import type { Verdict } from './verdict.js'
+import type { Tally } from './workflows.js'
 
 /** What one trial came to. */
 export interface Outcome {
@@ -12,6 +13,8 @@ export interface Outcome {
   readonly rounds: number
   readonly seconds: number
   readonly verdict: Verdict
+  /** Canvases; of those that were sent none may be open. */
+  readonly workflows: Tally
   /** Messages left in the broker when nothing had happened for long. */
   readonly leftover: number
   /** The oracle's file, kept when something was wrong. */
@@ -33,7 +36,14 @@ export async function runScenario(options: {
 }): Promise<Outcome> {
   const { scenario, side, broker, seed, amounts, visibilitySeconds } = options
   const started = performance.now()
-  const trial = await Trial.start({ side, broker, seed, visibilitySeconds, rabbit: options.rabbit })
+  const trial = await Trial.start({
+    side,
+    broker,
+    seed,
+    visibilitySeconds,
+    rabbit: options.rabbit,
+    withResults: scenario.withResults,
+  })
   let isClean = false
   try {
     await scenario.run(trial, amounts)
@@ -45,7 +55,8 @@ export async function runScenario(options: {
     const stuck = found.lost.filter((id) => left.some((message) => message.includes(id)))
     const verdict = { ...found, lost: found.lost.filter((id) => !stuck.includes(id)) }
     const leftover = left.length
-    isClean = isKept(verdict) && leftover === 0
+    const workflows = trial.workflows?.tally() ?? { sent: 0, failed: [], open: 0 }
+    isClean = isKept({ verdict, workflows }) && leftover === 0
     return {
       scenario: scenario.name,
       side,
@@ -54,6 +65,7 @@ export async function runScenario(options: {
       rounds: amounts.rounds,
       seconds: Math.round((performance.now() - started) / 100) / 10,
       verdict,
+      workflows,
       leftover,
       ...(isClean ? {} : { oracle: trial.oracle.path, printed: trial.printed }),
     }
@@ -62,9 +74,13 @@ export async function runScenario(options: {
   }
 }
 
-/** Whether the promise was kept: nothing lost, nothing run twice without reason or begun late, nothing out of nowhere. */
-export function isKept({ lost, duplicates, late, ghosts }: Verdict): boolean {
-  return lost.length === 0 && duplicates.length === 0 && late.length === 0 && ghosts.length === 0
+/**
+ * Whether the promise was kept: nothing lost, nothing run twice without reason or begun late, nothing out of nowhere, no
+ * step before its time, and no canvas whose client still waits.
+ */
+export function isKept({ verdict, workflows }: Pick<Outcome, 'verdict' | 'workflows'>): boolean {
+  const { lost, duplicates, late, early, ghosts } = verdict
+  return workflows.open === 0 && [lost, duplicates, late, early, ghosts].every((ids) => ids.length === 0)
 }
 
 const columns: readonly (readonly [
@@ -85,6 +101,11 @@ const columns: readonly (readonly [
   ['died', 6, (o) => o.verdict.afterDeath],
   ['unacked', 8, (o) => o.verdict.beforeAck],
   ['away', 6, (o) => o.verdict.afterAbsence],
+  ['again', 6, (o) => o.verdict.afterCause],
+  ['early', 6, (o) => o.verdict.early.length],
+  ['flows', 6, (o) => o.workflows.sent],
+  ['failed', 7, (o) => o.workflows.failed.length],
+  ['open', 6, (o) => o.workflows.open],
   ['left', 6, (o) => o.leftover],
   ['seconds', 8, (o) => o.seconds],
   ['seed', 11, (o) => o.seed],

@@ -1,5 +1,6 @@
 /** What is done to workers and brokers in the loss trials. */
 import { type BrokerName, queue, type Side, type Trial, type TrialWorker } from './trial.js'
+import type { CanvasKind } from './workflows.js'
 
 /** How much of a scenario is done; the command line and the short form in CI choose. */
 export interface Amounts {
@@ -18,6 +19,8 @@ export interface Scenario {
   /** Amounts of a full run, and of the short form. */
   readonly full: Amounts
   readonly short: Amounts
+  /** Whether tasks have results, as canvases need; only over Redis. */
+  readonly withResults?: boolean
   /** Disturbs the trial; afterwards at least one worker runs, and the caller waits for what is left. */
   run(trial: Trial, amounts: Amounts): Promise<void>
 }
@@ -82,10 +85,40 @@ const kills = (name: string, load: { seconds: number; backlog?: number }): Scena
     underLoad(trial, load, () => bounce(trial, rounds, 300, (worker) => worker.kill())),
 })
 
+/** Workers are killed in the middle of canvases: a few are always under way, and a client waits for each. */
+const canvasKills = (kind: CanvasKind): Scenario => ({
+  name: `canvas-${kind}`,
+  brokers: onlyRedis,
+  withResults: true,
+  full: { rounds: 200, tasks: 0 },
+  short: { rounds: 3, tasks: 0 },
+  async run(trial, { rounds }) {
+    const { workflows } = trial
+    if (workflows === undefined) throw new Error('this scenario needs results')
+    const stop = new AbortController()
+    const load = async (): Promise<void> => {
+      while (!stop.signal.aborted) {
+        if (workflows.open < 5) await workflows.send(kind, () => trial.random.between(0, 0.1))
+        else await trial.pause(10)
+      }
+    }
+    const publishing = load()
+    try {
+      await bounce(trial, rounds, 200, (worker) => worker.kill())
+    } finally {
+      stop.abort()
+      await publishing
+    }
+  },
+})
+
 /** All scenarios, in the order they are run. */
 export const scenarios: readonly Scenario[] = [
   kills('kill-trickle', { seconds: 0.1 }),
   kills('kill-saturated', { seconds: 0.1, backlog: 60 }),
+  canvasKills('chain'),
+  canvasKills('group'),
+  canvasKills('chord'),
   {
     name: 'term-long-grace',
     brokers: all,

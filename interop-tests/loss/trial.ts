@@ -17,6 +17,7 @@ import { TcpProxy } from './proxy.js'
 import { LossRabbit } from './rabbit.js'
 import { SeededRandom } from './seeded-random.js'
 import { judge, type Verdict } from './verdict.js'
+import { Workflows } from './workflows.js'
 
 const root = resolve(import.meta.dirname, '..', '..')
 /** Where the tasks of every trial go. */
@@ -118,6 +119,8 @@ export class Trial {
   private readonly workers: TrialWorker[] = []
   private readonly guard: ProcessGuard
   private admin: Redis | undefined
+  /** Canvases that were sent, and how they ended for the client that waits. */
+  readonly workflows: Workflows | undefined
   private log = ''
 
   private constructor(
@@ -127,6 +130,7 @@ export class Trial {
     broker: Broker,
     proxy: TcpProxy | undefined,
     publisherLink?: TcpProxy,
+    withResults = false,
   ) {
     this.side = side
     this.random = new SeededRandom(seed)
@@ -138,6 +142,7 @@ export class Trial {
     this.guard = new ProcessGuard(join(this.folder, 'broker'))
     this.place = broker.place(this.folder)
     this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
+    if (withResults) this.workflows = new Workflows(this.place, queue, this.oracle)
     this.publisher = new Celery('loss', {
       brokerUrl: publisherLink ? through(this.place.brokerUrl, publisherLink) : this.place.brokerUrl,
       brokerTransportOptions: { ...this.place.brokerOptions },
@@ -156,6 +161,8 @@ export class Trial {
     visibilitySeconds: number
     /** A RabbitMQ that several trials share, started by `LossRabbit.serve`. */
     rabbit?: RabbitServer | undefined
+    /** Tasks have results, in the same Redis. */
+    withResults?: boolean | undefined
   }): Promise<Trial> {
     const { side, seed, visibilitySeconds } = options
     if (options.broker === 'rabbitmq' || options.broker === 'quorum') {
@@ -171,7 +178,8 @@ export class Trial {
       { broker: { visibility_timeout: visibilitySeconds } },
       { appendonly: true },
     )
-    return new Trial(side, seed, visibilitySeconds, broker, await TcpProxy.start(broker.server.port))
+    const proxy = await TcpProxy.start(broker.server.port)
+    return new Trial(side, seed, visibilitySeconds, broker, proxy, undefined, options.withResults)
   }
 
   /** The Redis of this trial; throws over another broker. */
@@ -240,6 +248,7 @@ export class Trial {
         LOSS_BROKER_URL: side === 'celery' ? url.replace(/^filesystem:.*/, 'filesystem://') : url,
         LOSS_BROKER_OPTIONS: JSON.stringify(brokerOptions),
         LOSS_QUEUE_TYPE: this.queueType,
+        ...(this.workflows === undefined ? {} : { LOSS_RESULTS: this.place.resultBackend }),
         LOSS_ORACLE: this.oracle.path,
         LOSS_WORKER: name,
         ...(etaLimit === undefined ? {} : { LOSS_ETA_LIMIT: String(etaLimit) }),
@@ -345,7 +354,7 @@ export class Trial {
     let facts = -1
     let since = performance.now()
     for (;;) {
-      const pending = this.oracle.pending()
+      const pending = this.oracle.pending() + (this.workflows?.open ?? 0)
       if (pending === 0 && (await this.isEmpty())) return
       if (this.oracle.facts.length !== facts) {
         facts = this.oracle.facts.length
@@ -418,7 +427,7 @@ export class Trial {
     }
     this.guard.watch([])
     await this.guard.close()
-    await this.publisher.close()
+    await Promise.all([this.publisher.close(), this.workflows?.close()])
     await Promise.all([this.proxy?.close(), this.publisherLink?.close()])
     await this.broker.close()
     this.oracle.close()

@@ -33,6 +33,8 @@ describe('the judge of loss trials', () => {
       beforeAck: 0,
       afterAbsence: 0,
       late: [],
+      afterCause: 0,
+      early: [],
       duplicates: [],
       ghosts: [],
     })
@@ -200,5 +202,45 @@ describe('the judge of loss trials', () => {
     const unsent = ran('x', 'w1', 10, 20, 21)
     const undead = [...sent('y'), at(5, 'gone', { who: 'w0', sudden: true }), ...ran('y', 'w0', 10, 20, 21)]
     expect(verdict(...unsent, ...undead).ghosts).toEqual(['x', 'y'])
+  })
+
+  describe('a task that another one sends', () => {
+    const step: Fact[] = [at(0, 'sending', { id: 'b', after: ['a'] }), at(1, 'sent', { id: 'b' })]
+    const killed = [at(22, 'doomed', w1), at(23, 'gone', { who: 'w1', sudden: true })]
+    const twice = [...ran('b', 'w2', 30, 40, 41), ...ran('b', 'w3', 50, 60, 61)]
+
+    it('may run again when that one came to its end again', () => {
+      const again = ran('a', 'w2', 30, 45, 46)
+      const found = verdict(...sent('a'), ...step, ...ran('a', 'w1', 10, 20), ...killed, ...again, ...twice)
+      expect(found).toMatchObject({ beforeAck: 1, afterCause: 1, duplicates: [], early: [] })
+    })
+
+    it('has no excuse when that one ended once, nor for more runs than that', () => {
+      const once = verdict(...sent('a'), ...step, ...ran('a', 'w1', 10, 20, 21), ...twice)
+      expect(once).toMatchObject({ afterCause: 0, duplicates: ['b'] })
+      const again = [...ran('a', 'w1', 10, 20), ...killed, ...ran('a', 'w2', 30, 45, 46)]
+      const thrice = verdict(...sent('a'), ...step, ...again, ...twice, ...ran('b', 'w4', 70, 80, 81))
+      expect(thrice.duplicates).toEqual(['b'])
+    })
+
+    it('may die at work and begin again with each of its messages', () => {
+      const again = [...ran('a', 'w1', 10, 20), ...killed, ...ran('a', 'w2', 30, 45, 46)]
+      const died = [at(66, 'doomed', { who: 'w4' }), at(67, 'gone', { who: 'w4', sudden: true })]
+      const found = verdict(
+        ...sent('a'),
+        ...step,
+        ...again,
+        ...ran('b', 'w2', 50, 60, 61),
+        ...ran('b', 'w4', 62),
+        ...died,
+        ...ran('b', 'w5', 70, 80, 81),
+      )
+      expect(found).toMatchObject({ afterCause: 2, duplicates: [] })
+    })
+
+    it('must not begin before that one has had its effect', () => {
+      const found = verdict(...sent('a'), ...step, ...ran('b', 'w2', 5, 8, 9), ...ran('a', 'w1', 10, 20, 21))
+      expect(found.early).toEqual(['b'])
+    })
   })
 })

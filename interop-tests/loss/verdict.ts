@@ -10,6 +10,9 @@
  *         begun meanwhile: such a run excuses nothing and is itself counted (`late`).
  * Rule 5: where a broker does not answer acknowledgements (AMQP), one that was sent within `ackMs` before the end of its
  *         process or link may not have arrived.
+ * Rule 6: a task of a canvas that another one sends at its end is sent again when that one comes to its end again: sending
+ *         and acknowledging are two steps, and who died in between did the first one, or did not. There may be
+ *         as many more runs that nothing excuses as there were more ends.
  */
 import type { Fact } from './oracle.js'
 
@@ -29,6 +32,10 @@ export interface Verdict {
   readonly afterAbsence: number
   /** Ids that a worker began which had been away and had lost them: the promise is that there are none. */
   readonly late: readonly string[]
+  /** Tasks of canvases that ran again because one before them had (rule 6). */
+  readonly afterCause: number
+  /** Ids that began before all that they wait for had had their effect: there must be none. */
+  readonly early: readonly string[]
   /** Ids with further effects that nothing explains: the promise is that there are none. */
   readonly duplicates: readonly string[]
   /** Ids that ran although nobody sent them, or on a process that had ended: there must be none. */
@@ -60,19 +67,23 @@ export function judge(
 ): Verdict {
   const sending = new Set<string>()
   const sent = new Set<string>()
+  const causes = new Map<string, readonly string[]>()
   let refused = 0
   const runs = new Map<string, Run[]>()
   const held = new Map<string, Set<Run>>()
+  const effects = new Set<string>()
+  const early = new Set<string>()
   const gone = new Map<string, { from: number; at: number; sudden: boolean }>()
   const absences = new Map<string, Absence[]>()
 
-  for (const { at, what, id = '', who = '', sudden } of facts) {
+  for (const { at, what, id = '', who = '', sudden, after } of facts) {
     const of = runs.get(id) ?? []
     // The runs of one task in one process take the same time: what begins first is first in all.
     const next = (is: (run: Run) => boolean): Run | undefined => of.find((one) => one.who === who && is(one))
     switch (what) {
       case 'sending':
         sending.add(id)
+        if (after !== undefined) causes.set(id, after)
         break
       case 'sent':
         sent.add(id)
@@ -81,6 +92,7 @@ export function judge(
         refused++
         break
       case 'start': {
+        if (causes.get(id)?.some((cause) => !effects.has(cause))) early.add(id)
         const run: Run = { who, started: at, effect: false, ended: undefined, let: undefined, acked: false }
         of.push(run)
         runs.set(id, of)
@@ -90,6 +102,7 @@ export function judge(
       case 'effect': {
         const run = next((one) => !one.effect)
         if (run) run.effect = true
+        effects.add(id)
         break
       }
       case 'end': {
@@ -152,16 +165,33 @@ export function judge(
           all.some((one) => one.who !== run.who && one.started > from && one.started < to)),
     )
 
+  const never: Run = {
+    who: '',
+    started: Number.POSITIVE_INFINITY,
+    effect: false,
+    ended: undefined,
+    let: undefined,
+    acked: false,
+  }
   const ghosts = new Set<string>()
   const duplicates = new Set<string>()
   const begunLate = new Set<string>()
   let afterDeath = 0
   let beforeAck = 0
   let afterAbsence = 0
+  let afterCause = 0
+  const endsAgain = (id: string): number =>
+    (causes.get(id) ?? []).reduce((sum, cause) => {
+      const ends = (runs.get(cause) ?? []).filter((run) => run.ended !== undefined).length
+      return sum + Math.max(0, ends - 1)
+    }, 0)
   for (const [id, all] of runs) {
     const isGhost = (run: Run): boolean => (gone.get(run.who)?.at ?? Number.POSITIVE_INFINITY) < run.started
     if (!sending.has(id) || all.some(isGhost)) ghosts.add(id)
     const effective = all.filter((run) => run.effect)
+    // Each message of a task that was sent again may die at work, and begin again, by itself.
+    const sentAgain = endsAgain(id)
+    const survivors = effective.filter((run) => !died(run, never) && !absent(run, never)).length
     for (let i = 1; i < effective.length; i++) {
       const earlier = effective.slice(0, i)
       const next = effective[i] as Run
@@ -170,6 +200,7 @@ export function judge(
         else beforeAck++
       } else if (earlier.every((run) => died(run, next) || absent(run, next))) afterAbsence++
       else if (effective.slice(0, i + 1).some((run) => late(run, effective))) begunLate.add(id)
+      else if (causes.has(id) && survivors - 1 <= sentAgain) afterCause++
       else duplicates.add(id)
     }
   }
@@ -182,6 +213,8 @@ export function judge(
     beforeAck,
     afterAbsence,
     late: [...begunLate],
+    afterCause,
+    early: [...early],
     duplicates: [...duplicates],
     ghosts: [...ghosts],
   }
