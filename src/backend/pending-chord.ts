@@ -4,7 +4,7 @@ export interface PendingChord {
   readonly groupId: string
   /**
    * How many parts the header was sent with; undefined when nobody said so: the header is still being sent, or its
-   * sender died before its end.
+   * sender died before its end; or the chord has ended, and a part that ran again was counted anew.
    */
   readonly size: number | undefined
   /** Parts that were added by tasks (`addToChord`); they have no index. */

@@ -53,7 +53,7 @@ export function chordsCommand(parent: Command, terminal: Terminal): void {
 
 /** `0-2, 7, ... 90 more`: a line for people, however many parts there are. */
 function missingParts({ missing, waitingFor, size }: PendingChord): string {
-  if (waitingFor === undefined) return 'its header was not sent to its end'
+  if (waitingFor === undefined) return 'unknown: its size was never told, or a part ran again after the end'
   if (waitingFor === 0) return `none: all ${size} are there, the body is not sent`
   const runs: [first: number, last: number][] = []
   for (const place of missing) {
