@@ -4,9 +4,9 @@
  *
  *   --rounds N    rounds of each measure (default 3)
  *   --tasks N     tasks of a drain on the filesystem (default 1000)
- *   --only NAME   one of memory, drain, publish, latency, soak, redis, rabbitmq
+ *   --only NAME   one of memory, drain, publish, latency, soak, redis, rabbitmq, canvas
  *   --part NAMES  of redis: drain, publish, latency, startup, memory, eta (default all), separated by commas; of
- *                 rabbitmq: drain, publish
+ *                 rabbitmq: drain, publish; of canvas: chord, bigchord, chain, chains
  *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
  *   --no-persistence  a Redis server that keeps nothing on disk (default: append-only file, flushed every second)
  *   --who NAMES   of redis: only these (celeriac, floor, "bullmq 50", ...), separated by commas
@@ -15,9 +15,10 @@
  */
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
+import { CanvasRounds } from './canvas/rounds.js'
 import { Figures } from './figures.js'
 import { drainFolder, latency, publishFolder } from './folder-rounds.js'
 import { drainMemory } from './memory-drain.js'
@@ -76,6 +77,7 @@ for (let round = 1; round <= rounds; round += 1) {
 }
 if (wants('redis')) await redis()
 if (wants('rabbitmq')) await rabbitmq()
+if (wants('canvas')) await canvas()
 if (wants('soak')) {
   progress('long runs')
   await soak('50,000 x add', 50_000, 'add')
@@ -149,6 +151,28 @@ async function rabbitmq(): Promise<void> {
       }
       for (const kind of ['celeriac', 'amqplib', 'celery'] as const) {
         if (has('publish') && (kind !== 'celery' || python !== undefined)) await measures.publish(kind, count)
+      }
+    }
+  } finally {
+    await measures.close()
+  }
+}
+
+async function canvas(): Promise<void> {
+  const parts = values.part?.split(',')
+  const loads = [
+    ['chord', { what: 'chord', count: 1, length: 1000 }],
+    ['bigchord', { what: 'chord', count: 1, length: 10_000 }],
+    ['chain', { what: 'chain', count: 1, length: 200 }],
+    ['chains', { what: 'chains', count: 1000, length: 5 }],
+  ] as const
+  const measures = await CanvasRounds.open(figures, python)
+  try {
+    for (let round = 1; round <= rounds; round += 1) {
+      progress(`canvas, round ${round} of ${rounds}; load average ${loadavg()[0]?.toFixed(1)}`)
+      for (const [part, load] of loads) {
+        if (parts !== undefined && !parts.includes(part)) continue
+        for (const kind of measures.kinds()) await measures.run(kind, load)
       }
     }
   } finally {

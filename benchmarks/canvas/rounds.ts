@@ -1,0 +1,118 @@
+/**
+ * Measures canvases over Redis, celeriac beside Celery prefork: time from the call to the result, and the processor
+ * time of the worker. Each round has an emptied server and a new worker that has run one task; client and worker are of
+ * the same kind. Every task must have run exactly once, and the result be right.
+ */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { RedisServer } from '../../interop-tests/redis-server.js'
+import type { Figures } from '../figures.js'
+import { treeProcessorMicros } from '../redis/processes.js'
+import { exactRuns, makeFolder, removeFolder, root, WorkerProcess, whenRan } from '../workers.js'
+
+/** Who runs canvases. */
+export type CanvasKind = 'celeriac' | 'celery prefork 2'
+
+/** What is sent: one chord with `length` tasks in its header, one chain of `length`, or `count` such chains at once. */
+export interface CanvasLoad {
+  readonly what: 'chord' | 'chain' | 'chains'
+  readonly count: number
+  readonly length: number
+}
+
+const here = join(root, 'benchmarks', 'canvas')
+const execute = promisify(execFile)
+
+/** The measures of one server, which lives until `close`. */
+export class CanvasRounds {
+  readonly #figures: Figures
+  readonly #server: RedisServer
+  readonly #python: string | undefined
+
+  private constructor(figures: Figures, server: RedisServer, python: string | undefined) {
+    this.#figures = figures
+    this.#server = server
+    this.#python = python
+  }
+
+  static async open(figures: Figures, python: string | undefined): Promise<CanvasRounds> {
+    const server = await RedisServer.start({ appendonly: true, extra: { appendfsync: 'everysec' } })
+    return new CanvasRounds(figures, server, python)
+  }
+
+  close(): Promise<void> {
+    return this.#server.close()
+  }
+
+  /** Those that can run here. */
+  kinds(): readonly CanvasKind[] {
+    return this.#python === undefined ? ['celeriac'] : ['celeriac', 'celery prefork 2']
+  }
+
+  /** One round: sends the load, waits for its results, and checks that every task ran once. */
+  async run(kind: CanvasKind, { what, count, length }: CanvasLoad): Promise<void> {
+    const redis = this.#server.client()
+    await redis.flushall()
+    redis.disconnect()
+    const tasks = what === 'chord' ? length + 1 : count * length
+    const name = `${what === 'chains' ? `${count} chains` : what} of ${length}`
+    const folder = makeFolder()
+    const env = {
+      ...process.env,
+      BENCH_DIR: folder,
+      BENCH_URL: this.#server.url,
+      PYTHONDONTWRITEBYTECODE: '1',
+    }
+    try {
+      const worker = new WorkerProcess(this.#workerOf(kind), env, here)
+      try {
+        const [command, ...args] = this.#clientOf(kind)
+        const client = execute(command, [...args, what, String(count), String(length)], {
+          env,
+          cwd: here,
+          maxBuffer: 64 * 2 ** 20,
+        })
+        const [{ stdout }, started] = await Promise.all([client, whenWarm(folder, worker)])
+        await whenRan(folder, tasks + 1, worker)
+        const micros = treeProcessorMicros(worker.pid) - started
+        const told = JSON.parse(stdout) as { readonly ms: number; readonly sentMs: number }
+        this.#figures.add(`${name}, call to result`, kind, 'ms', told.ms)
+        this.#figures.add(`${name}, until all is sent`, kind, 'ms', told.sentMs)
+        this.#figures.add(`${name}, worker's processor time`, kind, 'µs/task', micros / tasks)
+      } finally {
+        await worker.stop({ mayHang: kind !== 'celeriac' })
+      }
+      exactRuns(folder, tasks + 1)
+    } finally {
+      removeFolder(folder)
+    }
+  }
+
+  #workerOf(kind: CanvasKind): readonly [string, readonly string[]] {
+    const quiet = ['-l', 'ERROR', '--without-gossip', '--without-mingle', '--without-heartbeat']
+    if (kind === 'celeriac') {
+      const cli = join(root, 'dist', 'src', 'cli', 'main.js')
+      return [process.execPath, [cli, '-A', join(here, 'app.mjs'), 'worker', '-c', '100', ...quiet]]
+    }
+    const args = ['-m', 'celery', '-A', 'bench_canvas_app', 'worker', '-P', 'prefork', '-c', '2', ...quiet]
+    return [this.#required, args]
+  }
+
+  #clientOf(kind: CanvasKind): readonly [string, ...string[]] {
+    return kind === 'celeriac'
+      ? [process.execPath, join(here, 'client.mjs')]
+      : [this.#required, 'bench_canvas_app.py']
+  }
+
+  get #required(): string {
+    if (this.#python === undefined) throw new Error('No Python with Celery: see scripts/python-env.sh')
+    return this.#python
+  }
+}
+
+/** The processor time that a worker took to start and to run one task. */
+async function whenWarm(folder: string, worker: WorkerProcess): Promise<number> {
+  await whenRan(folder, 1, worker)
+  return treeProcessorMicros(worker.pid)
+}
