@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { type Clock, systemClock } from '../clock.js'
 import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import { openTransport } from '../transport/open.js'
 import type { Connection, Transport } from '../transport/transport.js'
@@ -133,11 +134,31 @@ describe('the session', () => {
     const worker = trial.worker({ openTransport: watched.open })
     const started = worker.start()
     await until('it says so', () => trial.logged(/Cannot connect/, 'error').length === 1)
-    expect(trial.logged(/Cannot connect/)[0]?.text).toBe(
-      `consumer: Cannot connect to ${trial.url}: nobody answers.\nTrying again in 2.00 seconds... (1/100)\n`,
-    )
+    const text = trial.logged(/Cannot connect/)[0]?.text
+    expect(text?.startsWith(`consumer: Cannot connect to ${trial.url}: nobody answers.\n`)).toBe(true)
+    // two seconds at most, and up to a quarter less
+    expect(text).toMatch(/\nTrying again in (2\.00|1\.[5-9]\d) seconds\.\.\. \(1\/100\)\n$/)
     await started
     expect(watched.asked).toHaveLength(2)
+  })
+
+  it('WRK-087 tries within the longer waits too, which neither count nor are logged', async () => {
+    const real = systemClock()
+    const faster = 20
+    const clock: Clock = {
+      now: real.now,
+      monotonic: () => real.monotonic() * faster,
+      after: (ms, callback) => real.after(ms / faster, callback),
+    }
+    await using trial = new Trial({ clock })
+    const watched = new Watched()
+    watched.failures = 6
+    await trial.started({ openTransport: watched.open })
+    expect(watched.asked).toHaveLength(7)
+    const lines = trial.logged(/Cannot connect/, 'error')
+    expect(lines.length).toBeGreaterThanOrEqual(3)
+    expect(lines.length).toBeLessThan(6)
+    for (const [index, { text }] of lines.entries()) expect(text).toContain(`(${index + 1}/100)`)
   })
 
   it('WRK-087 tries the next broker of the list at once', async () => {

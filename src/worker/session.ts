@@ -4,12 +4,12 @@
  *
  * Rule 1: this is the one place where a worker reconnects. Rule 2: connecting, declaring and consuming are one
  * attempt: a broker that takes connections and then refuses to consume does not make a busy loop. Rule 3: one log line
- * per attempt, Celery's; an error that no waiting can mend (a bad URL, a wrong declaration) ends the session at once.
+ * per attempt that counts, Celery's; an error that no waiting can mend (a bad URL, a wrong declaration) ends the session at once.
  *
  * A broker that falls silent without closing is the transport's to notice (heartbeats, socket timeouts): it then
  * settles `closed`, and a loss is a loss. A watchdog here would have to guess from an idle queue.
  */
-import { linearDelayMs } from '../backoff.js'
+import { jittered, linearDelayMs } from '../backoff.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError, ConnectivityError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -33,6 +33,8 @@ export interface SessionOptions {
   /** One attempt at one address. */
   readonly brokers: readonly Broker[]
   readonly policy: ReconnectPolicy
+  /** 0 <= n < 1; takes up to a quarter from each wait, so that workers do not come back all at once. Default none. */
+  readonly random?: () => number
   /** What must exist before the current set of queues is consumed. */
   topology(queues: readonly string[]): Topology
   readonly queues: readonly string[]
@@ -78,6 +80,11 @@ export interface Wishes {
 
 /** kombu's `ensure_connection`: 2, 4, 6 ... seconds, and 30 more at most. */
 const reconnectDelay = { startMs: 2000, stepMs: 2000, maxMs: 30_000 }
+/**
+ * Within a longer wait the brokers are tried every so often, without a word and without counting: a worker is back soon
+ * after its broker, and yet gives up no earlier than Celery's.
+ */
+const quietTryMs = 4000
 /** Celery's SHUTDOWN_SOCKET_TIMEOUT (WRK-086). */
 const closeTimeoutMs = 5000
 /** `restart_state(maxR=5, maxT=1)`: more losses than this within a second are followed by a pause of a second. */
@@ -188,7 +195,7 @@ export class Session {
 
   /** One open connection that consumes; tries until it has one or the policy ends it. */
   private async establish(isRestart: boolean): Promise<Open> {
-    const { brokers, policy, clock, logger } = this.options
+    const { brokers, policy, logger } = this.options
     const { signal } = this.stopping
     let rounds = 0
     for (let attempt = 0; ; attempt += 1) {
@@ -211,13 +218,40 @@ export class Session {
         }
         rounds += 1
         if (policy.maxRetries && rounds > policy.maxRetries) throw error
-        const delayMs = linearDelayMs(rounds - 1, reconnectDelay)
+        const delayMs = jittered(linearDelayMs(rounds - 1, reconnectDelay), this.random, 0.25)
         const when = `Trying again in ${(delayMs / 1000).toFixed(2)} seconds... (${rounds}/${policy.maxRetries || 'no limit'})`
         logger.error({ err: error }, `${says}\n${when}\n`)
-        await pause(clock, delayMs, signal)
+        const found = await this.waitAndTry(delayMs, isRestart)
+        if (found !== undefined) return found
       }
     }
   }
+
+  /** The wait between two rounds, cut short by a broker that is back. */
+  private async waitAndTry(delayMs: number, isRestart: boolean): Promise<Open | undefined> {
+    const { brokers, clock, logger } = this.options
+    const { signal } = this.stopping
+    const end = clock.monotonic() + delayMs
+    for (;;) {
+      const left = end - clock.monotonic()
+      const stepMs = jittered(quietTryMs, this.random, 0.25)
+      await pause(clock, Math.max(0, Math.min(left, stepMs)), signal)
+      if (left <= stepMs) return undefined
+      for (const broker of brokers) {
+        try {
+          const open = await this.tryOnce(broker, isRestart)
+          this.open = open
+          logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
+          return open
+        } catch (error) {
+          signal.throwIfAborted()
+          if (!(error instanceof ConnectivityError)) throw error
+        }
+      }
+    }
+  }
+
+  private readonly random = (): number => this.options.random?.() ?? 0
 
   private checkPolicy(isRestart: boolean, error: Error): void {
     const { policy, logger } = this.options

@@ -436,6 +436,7 @@ export class Worker {
       clock: this.clock,
       logger: this.logger,
       brokers: brokersOf(this.app, find, this.logger),
+      random: () => this.app.random(),
       policy: {
         onStartup: conf.brokerConnectionRetryOnStartup ?? conf.brokerConnectionRetry,
         afterLoss: conf.brokerConnectionRetry,
