@@ -73,6 +73,7 @@ describe.skipIf(noRedis)(`refusals of Redis (${noRedis ?? 'redis-server is insta
       await expect(limited.get(queue)).rejects.toThrow(/can't run this command|no permissions/)
       expect(await waiting(queue)).toEqual(['a', 'b', 'c'])
       expect(await admin.run('HLEN', 'unacked')).toBe(0)
+      expect(await admin.run('ZCARD', 'unacked_index')).toBe(0)
     },
   )
 

@@ -86,7 +86,7 @@ ${waking}
 local out, tags, values, seen = {-1, ''}, {}, {}, {}
 local taken = 0
 -- What goes back to where it was when it cannot be recorded (rule 8).
-local popped, places = {}, {}
+local popped, places, written = {}, {}, nil
 
 local function quoted(text)
   if type(text) ~= 'string' then return '""' end
@@ -189,6 +189,7 @@ local function claim()
       scores[2 * i - 1] = score(i)
       scores[2 * i] = tags[i]
     end
+    written = tags
     redis.call('ZADD', index, unpack(scores))
     redis.call('HSET', unacked, unpack(fields))
   end
@@ -196,6 +197,7 @@ end
 
 local done, problem = pcall(claim)
 if not done then
+  if written then redis.pcall('ZREM', index, unpack(written)) end
   for i = #popped, 1, -1 do redis.call('RPUSH', KEYS[places[i]], popped[i]) end
   if type(problem) == 'table' then return problem end
   return redis.error_reply(problem)
