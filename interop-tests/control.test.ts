@@ -136,7 +136,7 @@ describe('remote control over filesystem://, with real Celery on the other side'
   })
 
   it('RES-055 a revoke from Node reaches a Python worker: its ETA task never runs', async () => {
-    const result = await app.sendTask('py.add', { args: [1, 2], countdown: 2 })
+    const result = await app.sendTask('py.add', { args: [1, 2], countdown: 5 })
     await pythonWorker.saw(new RegExp(`${result.id}\\] received`))
     await result.revoke({ wait: true, timeout: 2 })
     expect(await result.state()).toBe('REVOKED')
