@@ -149,8 +149,9 @@ export class Trial {
       taskDefaultQueue: queue,
       taskDefaultQueueType: this.queueType,
       taskIgnoreResult: true,
-      // A second copy of a message that had arrived would be run, and rightly; the trials count each effect.
-      ...(broker instanceof LossRabbit ? { taskPublishRetry: false } : {}),
+      // Celery's publisher tries again when an answer is lost, and what had arrived arrives twice. That copy would be run,
+      // and rightly; the trials count each effect.
+      taskPublishRetry: false,
     })
   }
 
