@@ -149,9 +149,16 @@ export class RemoteControl implements Companion {
 
   /** What the command says, or what is wrong with it. Never rejects. */
   private async answerTo({ method, arguments: args }: ControlRequest): Promise<unknown> {
+    const command = this.commands.get(method)
+    if (command === undefined) {
+      const error = errorRepr(new PythonError('KeyError', method))
+      // Every Python worker says hello when it starts; what people ask for and is not here is worth a line, not a stack.
+      const says = `pidbox command error: ${error}`
+      if (method === 'hello') this.options.logger.debug({ method }, says)
+      else this.options.logger.error({ method }, says)
+      return { error }
+    }
     try {
-      const command = this.commands.get(method)
-      if (command === undefined) throw new PythonError('KeyError', method)
       checkArguments(command, args)
       return await command.run(this.context, args)
     } catch (error) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../clock.js'
 import { BrokerUnavailableError, ConfigError } from '../errors.js'
+import { FakeClock } from '../testing/fake-clock.js'
 import { openTransport } from '../transport/open.js'
 import type { Connection, Transport } from '../transport/transport.js'
 import { gate, Trial, until } from './trial.test.setup.js'
@@ -223,6 +224,34 @@ describe('the session', () => {
     await until('it says so', () => trial.logged(/^Frequent restarts detected/, 'fatal').length === 1)
     expect(watched.connections).toHaveLength(6)
     await until('it is connected again', () => watched.connections.length === 7)
+  })
+
+  it('WRK-092 pauses longer and longer while each connection is refused what it is for', async () => {
+    const clock = new FakeClock()
+    await using trial = new Trial({ clock })
+    const watched = new Watched()
+    await trial.started({ openTransport: watched.open })
+    for (let n = 1; n <= 6; n += 1) {
+      await until('it is connected', () => watched.connections.length === n)
+      await watched.lose()
+    }
+    for (const [connections, ms] of [
+      [7, 1000],
+      [8, 2000],
+      [9, 4000],
+      [10, 4000],
+    ] as const) {
+      await until(
+        'it has noticed',
+        () => trial.logged(/Connection to broker lost/, 'warn').length === connections - 1,
+      )
+      await clock.advance(ms - 1)
+      expect(watched.connections).toHaveLength(connections - 1)
+      await clock.advance(1)
+      await until('it is connected again', () => watched.connections.length === connections)
+      await watched.lose()
+    }
+    expect(trial.logged(/^Frequent restarts detected/, 'fatal')).toHaveLength(1)
   })
 
   it('closes a connection that it gets after it was told to stop', async () => {

@@ -89,6 +89,11 @@ const quietTryMs = 4000
 const closeTimeoutMs = 5000
 /** `restart_state(maxR=5, maxT=1)`: more losses than this within a second are followed by a pause of a second. */
 const mostRestartsPerSecond = 5
+/**
+ * After that, as long as each connection is refused what it is for within a second (a key of another type, a missing
+ * right), the pause doubles up to this: no storm of connections and log lines, and still back soon.
+ */
+const longestPauseMs = 4000
 
 interface Open {
   readonly connection: Connection
@@ -105,6 +110,8 @@ export class Session {
   private beginning: Promise<Open> | undefined
   private loop: Promise<void> | undefined
   private readonly restarts: number[] = []
+  /** Connections in a row that ended at once, since there were too many within a second. */
+  private hasty = 0
 
   constructor(options: SessionOptions) {
     this.options = options
@@ -176,7 +183,9 @@ export class Session {
     let open = first
     try {
       for (;;) {
+        const openedAt = options.clock.monotonic()
         const cause = await open.connection.closed
+        const livedMs = options.clock.monotonic() - openedAt
         this.open = undefined
         if (signal.aborted) return
         options.onLoss(cause)
@@ -184,7 +193,7 @@ export class Session {
           { err: cause },
           'consumer: Connection to broker lost. Trying to re-establish the connection...',
         )
-        await this.pauseWhenFrequent(cause)
+        await this.pauseWhenFrequent(cause, livedMs)
         open = await this.establish(true)
       }
     } catch (error) {
@@ -308,14 +317,21 @@ export class Session {
   }
 
   /** WRK-092. */
-  private async pauseWhenFrequent(cause: Error | undefined): Promise<void> {
+  private async pauseWhenFrequent(cause: Error | undefined, livedMs: number): Promise<void> {
     const { clock, logger } = this.options
+    if (this.hasty > 0 && livedMs < 1000) {
+      await pause(clock, Math.min(1000 * 2 ** this.hasty, longestPauseMs), this.stopping.signal)
+      this.hasty += 1
+      return
+    }
+    this.hasty = 0
     const now = clock.monotonic()
     this.restarts.push(now)
     while ((this.restarts[0] ?? now) < now - 1000) this.restarts.shift()
     if (this.restarts.length <= mostRestartsPerSecond) return
     logger.fatal({ err: cause }, `Frequent restarts detected: ${this.restarts.length} within a second`)
     await pause(clock, 1000, this.stopping.signal)
+    this.hasty = 1
   }
 
   /** Waits for `act`, but not longer than 5 s or until `deadline`; never rejects. */
