@@ -212,10 +212,7 @@ export class Session {
       const broker = brokers[attempt % brokers.length]
       if (broker === undefined) throw new ConfigError('No broker URL is configured: set brokerUrl.')
       try {
-        const open = await this.tryOnce(broker, isRestart)
-        this.open = open
-        logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
-        return open
+        return await this.tryOnce(broker, isRestart)
       } catch (error) {
         signal.throwIfAborted()
         if (!(error instanceof ConnectivityError)) throw error
@@ -238,7 +235,7 @@ export class Session {
 
   /** The wait between two rounds, cut short by a broker that is back. */
   private async waitAndTry(delayMs: number, isRestart: boolean): Promise<Open | undefined> {
-    const { brokers, clock, logger } = this.options
+    const { brokers, clock } = this.options
     const { signal } = this.stopping
     const end = clock.monotonic() + delayMs
     for (;;) {
@@ -248,10 +245,7 @@ export class Session {
       if (left <= stepMs) return undefined
       for (const broker of brokers) {
         try {
-          const open = await this.tryOnce(broker, isRestart)
-          this.open = open
-          logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
-          return open
+          return await this.tryOnce(broker, isRestart)
         } catch (error) {
           signal.throwIfAborted()
           if (!(error instanceof ConnectivityError)) throw error
@@ -297,7 +291,9 @@ export class Session {
       const subscription = await connection.consume(queues, { ...receiver, noAck: false })
       found(subscription)
       this.stopping.signal.throwIfAborted()
-      return { connection, subscription }
+      this.open = { connection, subscription }
+      this.options.logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
+      return this.open
     } catch (error) {
       await this.bounded('close the connection', connection.close())
       throw error
