@@ -82,6 +82,18 @@ describe('the judge of loss trials', () => {
       }
     })
 
+    it('excuses it where nothing answers acknowledgements and one was just sent, and accuses it when it had its time', () => {
+      const overAmqp = (ackedAt: number): Verdict =>
+        judge(
+          [...sent('a'), ...ran('a', 'w1', 4000, ackedAt - 1, ackedAt), ...killed, ...again].toSorted(
+            (a, b) => a.at - b.at,
+          ),
+          { leaseMs: 1000, ackMs: 500 },
+        )
+      expect(overAmqp(4600)).toMatchObject({ beforeAck: 1, duplicates: [] })
+      expect(overAmqp(4400)).toMatchObject({ beforeAck: 0, duplicates: ['a'] })
+    })
+
     it('accuses it when the second run began before the death', () => {
       const found = verdict(
         ...sent('a'),
