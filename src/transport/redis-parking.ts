@@ -19,7 +19,7 @@ import { RedisClaimed } from './redis-claimed.js'
 import type { RedisArgument, RedisClient } from './redis-client.js'
 import { parkedMark, parkedOwner } from './redis-mark.js'
 import { parkedKey, type RedisOptions } from './redis-options.js'
-import { parkScript, unparkScript } from './redis-scripts.js'
+import { parkScript, unparkScript } from './redis-park-scripts.js'
 import type { UnseenClaims } from './redis-unseen.js'
 
 /**

@@ -9,22 +9,18 @@
 
 import type { Envelope } from '../../protocol/envelope.js'
 import { DecodeError } from '../../protocol/errors.js'
-import {
-  decodeVirtualEnvelope,
-  encodeVirtualEnvelope,
-  type ReceivedEnvelope,
-} from '../../protocol/virtual-envelope.js'
+import { decodeVirtualEnvelope, type ReceivedEnvelope } from '../../protocol/virtual-envelope.js'
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import type { LeaseMoment } from './lease-term.js'
 import type { Claimed, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
 import { RedisArrivals } from './redis-arrivals.js'
+import { claimScript, watchScript } from './redis-claim-scripts.js'
 import { isLocal, noMessage, RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
-import type { RedisArgument, RedisClient, RedisCommand } from './redis-client.js'
+import type { RedisArgument, RedisClient } from './redis-client.js'
 import { RedisLeases } from './redis-leases.js'
 import { MarkMaker } from './redis-mark.js'
 import {
-  bindingKey,
   fanoutChannel,
   type RedisOptions,
   stepKey,
@@ -34,18 +30,13 @@ import {
   waitingKeys,
   wakeChannel,
 } from './redis-options.js'
-import { RedisOutbox } from './redis-outbox.js'
 import { RedisParking, type Unparked } from './redis-parking.js'
-import {
-  claimScript,
-  forgetScript,
-  passOnScript,
-  putBackScript,
-  setAsideScript,
-  watchScript,
-} from './redis-scripts.js'
+import { RedisPublishing } from './redis-publishing.js'
+import { RedisSettling } from './redis-settling.js'
+import { RedisTopology } from './redis-topology.js'
 import { UnseenClaims } from './redis-unseen.js'
 import { RedisWaiting } from './redis-waiting.js'
+import { passOnScript } from './redis-waiting-scripts.js'
 import type { Exchange } from './transport.js'
 
 /** What a Redis store is made of. */
@@ -77,11 +68,11 @@ export class RedisStore implements QueueStore {
   readonly #marks: MarkMaker
   readonly #unseen: UnseenClaims
   readonly #waiting: RedisWaiting
-  readonly #outbox: RedisOutbox
+  readonly #publishing: RedisPublishing
+  readonly #settling: RedisSettling
+  readonly #topology: RedisTopology
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
-  /** The members that this connection added to binding sets, by queue. */
-  readonly #bound = new Map<string, Map<string, string>>()
   #endLeaseThread: (() => Promise<void>) | undefined
   /** The last claim gave what had been parked. */
   #wasParked = false
@@ -93,7 +84,9 @@ export class RedisStore implements QueueStore {
     this.#parts = parts
     this.#client = client
     this.#options = options
-    this.#outbox = new RedisOutbox(client)
+    this.#publishing = new RedisPublishing(client, options, parts.newId)
+    this.#settling = new RedisSettling(client, options, this.#publishing)
+    this.#topology = new RedisTopology(client, options)
     this.#marks = new MarkMaker(parts.newId())
     this.#unseen = new UnseenClaims(this.#marks, clock)
     this.#waiting = new RedisWaiting(parts.newId(), client, options)
@@ -132,16 +125,12 @@ export class RedisStore implements QueueStore {
     void client.closed.then((cause) => cause && onLost(cause))
   }
 
-  async push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
-    const texts = messages.map(({ queue, exchange, routingKey, envelope }) => {
-      const list = stepKey(this.#options, queue, stepOf(this.#options, envelope.properties.priority))
-      // Each copy has a tag of its own: two holders of one tag would share an entry of `unacked`.
-      return [list, this.#encoded(envelope, exchange, routingKey, this.#parts.newId())] as const
-    })
-    signal?.throwIfAborted()
-    // What many callers push in one turn of the event loop shares a command.
-    const sent = texts.map(([list, text]) => this.#outbox.push(list, text))
-    await (sent.length === 1 ? sent[0] : Promise.all(new Set(sent)))
+  push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
+    return this.#publishing.push(messages, signal)
+  }
+
+  broadcast(exchange: string, routingKey: string, envelope: Envelope, signal?: AbortSignal): Promise<void> {
+    return this.#publishing.broadcast(exchange, routingKey, envelope, signal)
   }
 
   async claim(
@@ -190,16 +179,7 @@ export class RedisStore implements QueueStore {
   async settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]> {
     const stored = claimed.filter((message) => message instanceof RedisClaimed)
     if (stored.length < claimed.length) this.#settleLocal(claimed.filter(isLocal), how)
-    // In front, the last goes first: then the first is next.
-    const ordered = how === 'return' || how === 'undo' ? stored.toReversed() : stored
-    const lost: Claimed[] = []
-    for (let at = 0; at < ordered.length; at += largestBatch) {
-      const part = ordered.slice(at, at + largestBatch)
-      const numbers =
-        how === 'ack' || how === 'drop' ? await this.#forget(part) : await this.#putBack(part, how)
-      for (const number of numbers) lost.push(part[number - 1] as Claimed)
-    }
-    return lost
+    return this.#settling.settle(stored, how)
   }
 
   async takeUnseen(dead: QueueStore): Promise<number> {
@@ -212,26 +192,15 @@ export class RedisStore implements QueueStore {
     return found.length - gone.length
   }
 
-  async bind(exchange: string, binding: StoredBinding, type: Exchange['type']): Promise<void> {
-    const { queue, routingKey, pattern } = binding
-    const member = [routingKey, pattern, queue].join(this.#options.separator)
-    const known = this.#bound.get(queue) ?? new Map<string, string>()
-    this.#bound.set(queue, known.set(`${exchange}\0${member}`, exchange))
-    if (type === 'fanout') {
-      const topic = fanoutChannel(this.#options, exchange, routingKey.replaceAll('#', '*'))
-      await this.#arrivals.bind(queue, topic)
-    }
-    await this.#client.run('SADD', bindingKey(this.#options, exchange), member)
+  bind(exchange: string, binding: StoredBinding, type: Exchange['type']): Promise<void> {
+    const { queue, routingKey } = binding
+    const topic = fanoutChannel(this.#options, exchange, routingKey.replaceAll('#', '*'))
+    const hear = type === 'fanout' ? () => this.#arrivals.bind(queue, topic) : undefined
+    return this.#topology.bind(exchange, binding, hear)
   }
 
-  async bindings(exchange: string): Promise<readonly StoredBinding[]> {
-    const members = await this.#client.run('SMEMBERS', bindingKey(this.#options, exchange))
-    const rows: StoredBinding[] = []
-    for (const member of Array.isArray(members) ? members : []) {
-      const [routingKey = '', pattern = '', queue] = String(member).split(this.#options.separator)
-      if (queue !== undefined && queue !== '') rows.push({ routingKey, pattern, queue })
-    }
-    return rows
+  bindings(exchange: string): Promise<readonly StoredBinding[]> {
+    return this.#topology.bindings(exchange)
   }
 
   startHearing(queue: string): Promise<void> {
@@ -242,31 +211,20 @@ export class RedisStore implements QueueStore {
     return this.#arrivals.stopHearing(queue)
   }
 
-  async broadcast(
-    exchange: string,
-    routingKey: string,
-    envelope: Envelope,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const text = this.#encoded(envelope, exchange, routingKey, this.#parts.newId())
-    signal?.throwIfAborted()
-    await this.#client.run('PUBLISH', fanoutChannel(this.#options, exchange, routingKey), text)
-  }
-
   async length(queue: string): Promise<number> {
     if (this.#arrivals.isHeard(queue)) return this.#arrivals.settledLength(queue)
-    return sum(await this.#client.batch(stepKeys(this.#options, queue).map((key) => ['LLEN', key])))
+    return this.#topology.length(queue)
   }
 
   async purge(queue: string): Promise<number> {
     const local = this.#arrivals.purge(queue)
-    return local + (await this.#empty(queue))
+    return local + (await this.#topology.empty(queue))
   }
 
   async remove(queue: string): Promise<void> {
     await this.#arrivals.forget(queue)
-    await this.#unbind(queue)
-    await this.#empty(queue)
+    await this.#topology.unbind(queue)
+    await this.#topology.empty(queue)
   }
 
   async close(): Promise<void> {
@@ -278,7 +236,7 @@ export class RedisStore implements QueueStore {
       const ended = this.#endLeaseThread?.()
       if (this.#client.isOpen) {
         // As kombu at the end of a channel: nobody else serves these queues, and their bindings would stay for ever.
-        await Promise.all(this.#arrivals.heardQueues.map((queue) => this.#unbind(queue)))
+        await Promise.all(this.#arrivals.heardQueues.map((queue) => this.#topology.unbind(queue)))
         await this.#waiting.leaveAll()
       }
       await ended
@@ -356,7 +314,8 @@ export class RedisStore implements QueueStore {
       try {
         claimed.push(this.#held(place, decodeVirtualEnvelope(place.bytes), heldUntil))
       } catch (error) {
-        await this.#setAside(this.#held(place, noMessage, heldUntil), place.bytes, error as Error)
+        await this.#settling.setAside(this.#held(place, noMessage, heldUntil), place.bytes)
+        this.#report(place.queue, place.bytes, error as Error)
       }
     }
     return claimed
@@ -394,31 +353,6 @@ export class RedisStore implements QueueStore {
     if (order.length > 1) this.#cycle = [...order.slice(served), ...order.slice(0, served)]
   }
 
-  async #forget(part: readonly RedisClaimed[]): Promise<readonly number[]> {
-    const { unackedKey, indexKey } = this.#options
-    const args: string[] = []
-    for (const { tag, mark } of part) args.push(tag, mark)
-    return (await this.#client.script(forgetScript, [unackedKey, indexKey], args)) as number[]
-  }
-
-  async #putBack(part: readonly RedisClaimed[], how: Settling): Promise<readonly number[]> {
-    const keys = [this.#options.unackedKey, this.#options.indexKey]
-    const args: RedisArgument[] = [how === 'requeue' ? 'LPUSH' : 'RPUSH']
-    for (const { tag, mark, list, envelope, exchange, routingKey, redelivered } of part) {
-      const known = keys.indexOf(list, 2)
-      const text = this.#encoded(envelope, exchange, routingKey, tag, redelivered || how !== 'undo')
-      args.push(tag, mark, known < 0 ? keys.push(list) : known + 1, text)
-    }
-    return (await this.#client.script(putBackScript, keys, args)) as number[]
-  }
-
-  async #setAside({ tag, mark, queue }: RedisClaimed, bytes: Buffer, error: Error): Promise<void> {
-    const { unackedKey, indexKey } = this.#options
-    const keys = [unackedKey, indexKey, unreadableKey(this.#options, queue)]
-    await this.#client.script(setAsideScript, keys, [tag, mark, bytes])
-    this.#report(queue, bytes, error)
-  }
-
   #report(queue: string, bytes: Buffer, error: Error): void {
     this.onUnreadable?.({ queue, bytes, error, keptAt: unreadableKey(this.#options, queue) })
   }
@@ -443,40 +377,6 @@ export class RedisStore implements QueueStore {
     this.#arrivals.putBack(again, how === 'requeue' ? 'behind' : 'front')
   }
 
-  async #empty(queue: string): Promise<number> {
-    const keys = stepKeys(this.#options, queue)
-    const replies = await this.#client.batch([
-      ['MULTI'],
-      ...keys.flatMap((key): RedisCommand[] => [
-        ['LLEN', key],
-        ['DEL', key],
-      ]),
-      ['EXEC'],
-    ])
-    const sizes = replies.at(-1)
-    return Array.isArray(sizes) ? sum(sizes.filter((_, at) => at % 2 === 0)) : 0
-  }
-
-  async #unbind(queue: string): Promise<void> {
-    const known = this.#bound.get(queue)
-    this.#bound.delete(queue)
-    const commands = [...(known ?? [])].map(([key, exchange]): RedisCommand => {
-      return ['SREM', bindingKey(this.#options, exchange), key.slice(exchange.length + 1)]
-    })
-    await this.#client.batch(commands)
-  }
-
-  #encoded(
-    envelope: Envelope,
-    exchange: string,
-    routingKey: string,
-    deliveryTag: string,
-    redelivered = false,
-  ): string {
-    const { bodyEncoding } = this.#options
-    return encodeVirtualEnvelope(envelope, { exchange, routingKey, deliveryTag, redelivered, bodyEncoding })
-  }
-
   #lose(cause: Error): void {
     if (this.#isEnded) return
     this.#isEnded = true
@@ -493,8 +393,4 @@ function reasonFor(bytes: Buffer): Error {
     return error as Error
   }
   return new DecodeError('The envelope of a message could not be read by the server-side script.')
-}
-
-function sum(sizes: readonly unknown[]): number {
-  return sizes.reduce<number>((total, size) => total + Number(size), 0)
 }

@@ -1,6 +1,6 @@
 import type { RedisClient } from './redis-client.js'
 import { type RedisOptions, waitingKeys, wakeChannel } from './redis-options.js'
-import { leaveScript } from './redis-scripts.js'
+import { leaveScript } from './redis-waiting-scripts.js'
 
 /**
  * The queues that one connection has said it waits for (redis-scripts.ts, rule 5). What a dead process said runs out by
