@@ -14,7 +14,6 @@ import { AsyncResult, restoreGroup } from '../backend/async-result.js'
 import type { ResultBackend } from '../backend/backend.js'
 import type { EagerResult } from '../backend/eager-result.js'
 import type { GroupResult } from '../backend/group-result.js'
-import { openBackend } from '../backend/open.js'
 import type { ResultContext, RevokeOptions } from '../backend/result-context.js'
 import { algebra, signatureFromData } from '../canvas/algebra.js'
 import type { AnyKwargs, Arguments, KwargsOf } from '../canvas/call-types.js'
@@ -35,6 +34,7 @@ import { type Logger, silentLogger } from '../logger.js'
 import { createSignals, type Signals } from '../signals.js'
 import { openTransport } from '../transport/open.js'
 import type { Transport } from '../transport/transport.js'
+import { appBackend } from './app-backend.js'
 import { AppLogger } from './app-logger.js'
 import type { AppOptions } from './app-options.js'
 import { canvasSettings, executionSettings, settingsOf } from './app-settings.js'
@@ -52,7 +52,6 @@ import {
   RemoteTask,
   type RemoteTypes,
 } from './remote-task.js'
-import { rpcBroker } from './rpc-connections.js'
 import type { Settings } from './settings.js'
 import { type CallableTask, callable, Task } from './task.js'
 import type { TaskApp } from './task-app.js'
@@ -60,6 +59,7 @@ import type { TaskSelf } from './task-base.js'
 import { splitCall } from './task-handle.js'
 import type { TaskDefinition, TaskFunction } from './task-options.js'
 import { TaskRegistry } from './task-registry.js'
+import { type CloseOptions, UnderWay } from './under-way.js'
 
 /** What `sendTask` takes: arguments and call options (surface 3.1). */
 export type SendTaskOptions = SendOptions & { readonly args?: Arguments; readonly kwargs?: AnyKwargs }
@@ -84,6 +84,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   readonly oid: string
   /** Counts what this process and the workers it hears from say to each other (surface EVT-008). */
   readonly logicalClock = new LamportClock()
+  /** What was sent and the broker has not answered for yet: `close` lets it go out. */
+  readonly sending = new UnderWay()
   readonly control: Control
   readonly chords: Chords = new Chords(() => this.backend)
   private readonly options: AppOptions
@@ -253,7 +255,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   /** Throws `UnknownSchemeError` for a `resultBackend` that nothing here serves. */
   get backend(): ResultBackend {
-    this.lazyBackend ??= this.openBackend()
+    this.lazyBackend ??= appBackend(this, this.options.memoryResults)
     return this.lazyBackend
   }
 
@@ -295,8 +297,12 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     this.logger.use(logger)
   }
 
-  /** Closes the connection and the result backend; the app cannot send afterwards. Safe twice. */
-  async close(): Promise<void> {
+  /**
+   * Lets what was sent before go out, for at most `timeoutMs` (default 5 s), and closes connection and result backend:
+   * what is left rejects as for a broker that is away, and so does what is sent afterwards. Safe twice.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    await this.sending.idle(this.clock, options)
     // Results may be on their way over the publisher's connection.
     await this.lazyBackend?.close()
     await this.lazyPublisher?.close()
@@ -308,13 +314,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   // ---- what tasks, signatures and runs ask of their app ----
 
-  async publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
-    const context = currentTask()
-    const request = this.requestOf(call, taskDefaults, context)
-    const expected = this.expected(request, context)
-    if (expected !== undefined) await expected
-    const sent = await this.interceptors.publish(request, (one) => this.sendOne(one))
-    return this.resultOf(request, sent, context)
+  publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
+    return this.sending.track(this.publishOne(call, taskDefaults))
   }
 
   async publishMany(
@@ -398,7 +399,23 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return this.interceptors.execute(request, run)
   }
 
-  private async publishAll(
+  private async publishOne(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
+    const context = currentTask()
+    const request = this.requestOf(call, taskDefaults, context)
+    const expected = this.expected(request, context)
+    if (expected !== undefined) await expected
+    const sent = await this.interceptors.publish(request, (one) => this.sendOne(one))
+    return this.resultOf(request, sent, context)
+  }
+
+  private publishAll(
+    requests: readonly SendRequest[],
+    context: TaskContext | undefined,
+  ): Promise<readonly AsyncResult<unknown>[]> {
+    return this.sending.track(this.publishAllNow(requests, context))
+  }
+
+  private async publishAllNow(
     requests: readonly SendRequest[],
     context: TaskContext | undefined,
   ): Promise<readonly AsyncResult<unknown>[]> {
@@ -442,40 +459,6 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       )
     }
     return this.publish(call, {})
-  }
-
-  private openBackend(): ResultBackend {
-    const { conf, options } = this
-    return openBackend(conf.resultBackend ?? undefined, {
-      codec: this.codec,
-      serializer: conf.resultSerializer,
-      accept: conf.resultAcceptContent ?? conf.acceptContent,
-      expires: conf.resultExpires,
-      clock: this.clock,
-      random: this.random,
-      uuid: this.newId,
-      logger: this.logger,
-      transportOptions: conf.resultBackendTransportOptions,
-      alwaysRetry: conf.resultBackendAlwaysRetry,
-      maxRetries: conf.resultBackendMaxRetries,
-      baseSleepMs: conf.resultBackendBaseSleepBetweenRetriesMs,
-      maxSleepMs: conf.resultBackendMaxSleepBetweenRetriesMs,
-      memory: options.memoryResults,
-      rpc: { broker: rpcBroker(this), replyTo: this.oid, persistent: conf.resultPersistent },
-      redis: {
-        host: conf.redisHost,
-        port: conf.redisPort,
-        db: conf.redisDb,
-        username: conf.redisUsername,
-        password: conf.redisPassword,
-        socketTimeout: conf.redisSocketTimeout,
-        socketConnectTimeout: conf.redisSocketConnectTimeout,
-        socketKeepalive: conf.redisSocketKeepalive,
-        healthCheckInterval: conf.redisBackendHealthCheckInterval,
-        clientName: conf.redisClientName,
-        useSsl: conf.redisBackendUseSsl,
-      },
-    })
   }
 }
 

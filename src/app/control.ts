@@ -20,6 +20,7 @@ import { type ControlAnswer, ReplyCollector } from './control-replies.js'
 import { Mailbox } from './mailbox.js'
 import { assertFanout, type Publisher } from './publisher.js'
 import type { Settings } from './settings.js'
+import type { UnderWay } from './under-way.js'
 
 /** What remote control needs from its app. */
 export interface ControlApp {
@@ -30,6 +31,7 @@ export interface ControlApp {
   readonly logger: Logger
   readonly newId: () => string
   readonly logicalClock: LamportClock
+  readonly sending: UnderWay
   purge(): Promise<number>
 }
 
@@ -92,12 +94,13 @@ export class Control {
     check(options)
     if (options.reply) return this.ask(command, args, options)
     const { exchange } = this.mailbox
-    const { publisher } = this.app
-    await publisher.publishRaw(
+    const { publisher, sending } = this.app
+    const sent = publisher.publishRaw(
       this.request(command, args, options),
       { exchange: exchange.name, routingKey: '' },
       { what: `remote control ${command}`, exchange, signal: options.signal },
     )
+    await sending.track(sent)
     return []
   }
 
