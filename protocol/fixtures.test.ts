@@ -34,20 +34,6 @@ import {
 import { parseResultTree, resultTreeToTuple } from './result-tree.js'
 import { createCodec } from './serializers.js'
 import {
-  chainData,
-  chordData,
-  chunksData,
-  groupData,
-  mapData,
-  readChord,
-  readMap,
-  readSignature,
-  readTasks,
-  signatureData,
-  signatureKind,
-  starmapData,
-} from './signature-data.js'
-import {
   decodeTask,
   decodeTaskBody,
   encodeTask,
@@ -468,54 +454,6 @@ describe('every retry', () => {
       expect(written.properties).toEqual({ ...expected.properties, extra: undefined })
       if (!hasNewArgs) expect(written.body).toBe(first.body)
     })
-  }
-})
-
-describe('every signature', () => {
-  for (const sample of ofKind('signature')) {
-    it(`${sample.name} is read, built again with the same bytes, and refused without its task`, () => {
-      const data = decodeJson(sample.text, { exact: true }) as Record<string, unknown>
-      expect(plain(data)).toEqual(plain(untag(sample.expected)))
-      expect(encodeJson(rebuilt(data), { style: 'python' })).toBe(sample.text)
-      for (const text of cutText(sample.text)) refused(() => decodeJson(text))
-      for (const key of ['task', 'args', 'options']) {
-        refused(() => readSignature({ ...data, [key]: null }))
-        const { [key]: _, ...without } = data
-        refused(() => readSignature(without))
-      }
-      refused(() => signatureKind({ ...data, subtask_type: 'unknown' }))
-    })
-  }
-
-  function rebuilt(data: Record<string, unknown>): unknown {
-    const parts = readSignature(data)
-    const immutable = parts.immutable
-    const kind = signatureKind(data)
-    const withRest = (built: object) => ({ ...built, options: parts.options, immutable })
-    if (kind === 'chain') return withRest(chainData(readTasks(data)))
-    if (kind === 'group') return withRest(groupData(readTasks(data)))
-    if (kind === 'chord') {
-      const chord = readChord(data)
-      const header = parts.kwargs['header'] as Record<string, unknown>
-      return withRest({
-        ...chordData(Array.isArray(header) ? chord.header : header, chord.body, {}, chord.kwargs),
-        kwargs: Object.fromEntries(
-          Object.keys(parts.kwargs).map((key) => [
-            key,
-            { kwargs: chord.kwargs, body: chord.body, header: Array.isArray(header) ? chord.header : header }[
-              key
-            ] ?? parts.kwargs[key],
-          ]),
-        ),
-      })
-    }
-    if (kind !== 'task') {
-      const { task, it, n } = readMap(data)
-      if (kind === 'map') return withRest(mapData(task, it))
-      if (kind === 'starmap') return withRest(starmapData(task, it as unknown[][]))
-      return withRest(chunksData(task, it as unknown[][], n ?? 0))
-    }
-    return signatureData({ ...parts, subtaskType: parts.subtaskType ?? null })
   }
 })
 

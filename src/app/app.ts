@@ -18,7 +18,6 @@ import type { ResultContext, RevokeOptions } from '../backend/result-context.js'
 import { algebra, signatureFromData } from '../canvas/algebra.js'
 import type { AnyKwargs, Arguments, KwargsOf } from '../canvas/call-types.js'
 import type { Linkable, SendOptions } from '../canvas/send-options.js'
-import { sendSignatures } from '../canvas/send-signatures.js'
 import { Signature } from '../canvas/signature.js'
 import type { Call, CanvasSettings } from '../canvas/signature-app.js'
 import { optionsToWire } from '../canvas/wire-options.js'
@@ -336,11 +335,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return (await signatureFromData(this, data).applyWire({ options })) as AsyncResult<unknown>
   }
 
-  sendMany(signatures: readonly SignatureData[], options: AnyKwargs = {}): Promise<void> {
-    return sendSignatures(this, signatures, options)
-  }
-
-  async applyEagerly(data: SignatureData): Promise<unknown> {
+  async applyEagerly(data: Linkable): Promise<unknown> {
     return (await signatureFromData(this, data).apply()).get()
   }
 

@@ -95,10 +95,9 @@ function map(host: Host, argsOf: (item: unknown) => readonly unknown[]): Builtin
 
 /** Sends one `celery.starmap` for each slice of `n` items; its value is the group's tuple (surface BLT-008). */
 function chunks(host: Host): BuiltinFunction {
-  return async (self, task, it, n) => {
+  return async (_self, task, it, n) => {
     const data = canvas('celery.chunks', 'chunks', { task, it, n })
-    const { tuple } = await applySignature(applierOf(host), data, {})
-    return self.addTrail({ asTuple: () => tuple }).asTuple()
+    return (await applySignature(applierOf(host), data, {}))?.asTuple()
   }
 }
 
@@ -109,7 +108,7 @@ function group(host: Host): BuiltinFunction {
   return async (self, tasks, result, groupId, partialArgs, addToParent = true) => {
     await applySignatures(applierOf(host), list(tasks).map(signature), {
       args: list(partialArgs),
-      options: { group_id: groupId },
+      options: { group_id: groupId, add_to_parent: false },
     })
     if (addToParent === true) self.addTrail({ asTuple: () => result })
     return result
@@ -120,12 +119,11 @@ const chordParams = ['header', 'body', 'partial_args?', 'interval?', 'countdown?
 
 /** Starts a chord from here; older clients send this one (surface BLT-011). */
 function chord(host: Host): BuiltinFunction {
-  return async (self, header, body, partialArgs, interval, countdown, maxRetries) => {
+  return async (_self, header, body, partialArgs, interval, countdown, maxRetries) => {
     const data = canvas('celery.chord', 'chord', { kwargs: {}, header, body })
     const unlock = { interval, countdown, max_retries: maxRetries }
-    const applier = { ...applierOf(host), unlock }
-    const { tuple } = await applySignature(applier, data, { args: list(partialArgs) })
-    return self.addTrail({ asTuple: () => tuple }).asTuple()
+    const call = { args: list(partialArgs), unlock }
+    return (await applySignature(applierOf(host), data, call))?.asTuple()
   }
 }
 

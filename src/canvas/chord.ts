@@ -155,7 +155,7 @@ export class Chord<
       sending = header.applyWire(given)
       return undefined
     })
-    await outbox.send(this.app, signal)
+    await outbox.send(this.app, { signal })
     const headerResult = await sending
     if (headerResult !== undefined) startingAt(result).parent = headerResult
     return result
@@ -228,7 +228,7 @@ export class Chord<
     }
     assertChords(app)
     if (header.memberList.isOpen) header.setWire({ task_id: gid, group_id: gid, chord: body })
-    else announce(app, gid, header.freeze({ groupId: gid, chord: body, rootId }), body, outbox)
+    else announce(app, gid, header.freeze({ groupId: gid, chord: body, rootId }), body, outbox, call.unlock)
     const headerCall = { args, kwargs: this.forHeader(call.kwargs), options: { ...forHeader, task_id: gid } }
     const headerResult = sendHeader(header, headerCall)
     if (headerResult !== undefined) startingAt(result).parent = headerResult
@@ -254,7 +254,14 @@ export class Chord<
 }
 
 /** The backend is told of the header, or a task is sent that watches it (`apply_chord` in `celery/backends/`). */
-function announce(app: SignatureApp, gid: string, header: GroupResult, body: Member, outbox: Outbox): void {
+function announce(
+  app: SignatureApp,
+  gid: string,
+  header: GroupResult,
+  body: Member,
+  outbox: Outbox,
+  unlock: WireOptions = {},
+): void {
   const { backend } = app
   if (backend.chords !== undefined) {
     // Values of groups in the header are to arrive as lists, which only the saved group tells (surface CNV-109).
@@ -270,14 +277,14 @@ function announce(app: SignatureApp, gid: string, header: GroupResult, body: Mem
     name: 'celery.chord_unlock',
     args: [gid, body],
     kwargs: {
-      interval: null,
-      max_retries: null,
+      interval: unlock['interval'] ?? null,
+      max_retries: unlock['max_retries'] ?? null,
       result: header.results.map((result) => tupleOf(result.asTuple())),
     },
     argsAsTuple: true,
     options: {
       taskId: app.newId(),
-      countdown: 1,
+      countdown: (unlock['countdown'] as number | undefined) ?? 1,
       ...(queue === undefined ? { routeName: body.task } : { queue }),
       ...(priority === null ? {} : { priority }),
     },

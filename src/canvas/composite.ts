@@ -39,7 +39,7 @@ export abstract class Composite<A extends Arguments, R, H extends AnyResult> ext
     await this.load()
     const outbox = new Outbox()
     const result = this.plan(call, outbox)
-    await outbox.send(this.app, signal)
+    await outbox.send(this.app, { signal })
     return result
   }
 

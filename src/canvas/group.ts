@@ -170,10 +170,10 @@ export class Group<
       outbox = new Outbox()
       for (const result of this.planMembers(members, call, sending, outbox)) results.push(result)
       if (isLast) this.announceSize(sending, outbox)
-      else await outbox.send(this.app, signal)
+      else await outbox.send(this.app, { signal })
     }
     const result = this.ended(sending, results, outbox)
-    await outbox.send(this.app, signal)
+    await outbox.send(this.app, { signal })
     return result
   }
 

@@ -8,6 +8,13 @@
 import type { AnyResult } from '../backend/any-result.js'
 import type { Call, SignatureApp } from './signature-app.js'
 
+/** How an outbox is sent. */
+export interface SendingOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Everything that is done goes through this; default it is just done. */
+  readonly effect?: <T>(act: () => Promise<T>) => Promise<T>
+}
+
 /** Collects calls; `send` sends them. */
 export class Outbox {
   readonly calls: Call[] = []
@@ -16,15 +23,15 @@ export class Outbox {
   /** Results that become children of the task that is running here. */
   readonly trail: AnyResult[] = []
 
-  /** Sends all, in order. Throws what the backend and the publisher do. */
-  async send(app: SignatureApp, signal?: AbortSignal): Promise<void> {
-    await Promise.all(this.before.map((write) => write()))
+  /** Sends all, in order, each write and the batch through `effect`. Throws what it, the backend and the publisher do. */
+  async send(app: SignatureApp, { signal, effect = (act) => act() }: SendingOptions = {}): Promise<void> {
+    if (this.before.length > 0) await Promise.all(this.before.map((write) => effect(write)))
     if (this.calls.length > 0) {
-      await app.dispatchMany(
+      const calls =
         signal === undefined
           ? this.calls
-          : this.calls.map((call) => ({ ...call, options: { ...call.options, signal } })),
-      )
+          : this.calls.map((call) => ({ ...call, options: { ...call.options, signal } }))
+      await effect(() => app.dispatchMany(calls))
     }
     for (const result of this.trail) app.addTrail(result)
   }

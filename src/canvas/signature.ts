@@ -65,6 +65,8 @@ export interface WireCall {
   readonly args?: Arguments | undefined
   readonly kwargs?: AnyKwargs | undefined
   readonly options?: WireOptions | undefined
+  /** `interval`, `countdown` and `max_retries` of the `celery.chord_unlock` of a chord, where one is sent. */
+  readonly unlock?: WireOptions | undefined
 }
 
 /** The parts of a copy. */

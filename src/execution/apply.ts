@@ -5,7 +5,6 @@
  * Rule 2: results are stored only with `store_eager_result` (TST-007); callbacks are sent as by a worker (TST-008).
  * Rule 3: with `throws` the body's error is thrown, a `Retry` too, as Celery does, and no callback is called (TST-004).
  */
-import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { pyRepr } from '../../protocol/python-repr.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
@@ -57,7 +56,7 @@ function resultOf(request: TaskRequest, traced: Traced): EagerResult {
 /** The request that a worker would have made of the call. */
 function eagerRequest(task: RunnableTask, call: EagerCall, host: Host): TaskRequest {
   const { options } = call
-  const id = options.taskId || (host.newId ?? randomUUID)()
+  const id = options.taskId || host.newId()
   const outer = currentTask()?.request
   const message: TaskMessage = {
     protocol: 2,

@@ -9,15 +9,20 @@ import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import type { ResultRequest } from '../backend/backend.js'
+import { signatureFromData } from '../canvas/algebra.js'
+import { Chain } from '../canvas/chain.js'
+import { Chord } from '../canvas/chord.js'
+import { Group } from '../canvas/group.js'
+import type { Member } from '../canvas/members.js'
+import type { Linkable } from '../canvas/send-options.js'
+import { signatureDataOf, type WireOptions } from '../canvas/wire-options.js'
 import type { Applier } from './applier.js'
 import { applySignature } from './apply-signature.js'
 import { callErrbacks } from './errbacks.js'
-import { groupMembers } from './freeze.js'
 import type { Host } from './host.js'
 import { directRequestInfo } from './request-info.js'
 import { stepRecord } from './result-record.js'
 import { RunAbandoned } from './run-gate.js'
-import { distinct, isRecord, listOption, readShape, type Shape, writeShape } from './signature-shape.js'
 
 /** Starts `body` with the results of all `parts`, in header order; a failed part fails it instead. */
 export async function completeChord(
@@ -52,7 +57,10 @@ export async function startBody(
   } catch (error) {
     if (error instanceof RunAbandoned) throw error
     const cause = remoteErrorFrom(error)
-    host.logger.error({ err: error }, `Chord ${String(readShape(body).options['group_id'])} raised`)
+    host.logger.error(
+      { err: error },
+      `Chord ${String((body['options'] as WireOptions | undefined)?.['group_id'])} raised`,
+    )
     await failChord(host, applier, body, `Callback error: ${remoteErrorRepr(cause)}`, cause)
   }
 }
@@ -65,7 +73,7 @@ export async function failChord(
   reason: string,
   cause: RemoteError,
 ): Promise<void> {
-  const shape = readShape(body)
+  const whole = signatureFromData(host, body)
   const chordError: RemoteError = {
     type: 'ChordError',
     module: 'celery.exceptions',
@@ -73,23 +81,22 @@ export async function failChord(
     traceback: cause.traceback,
   }
   // A body that is a group has nobody who waits for it as a whole: its members get the error itself.
-  const isGroup = shape.subtaskType === 'group'
+  const isGroup = whole instanceof Group
   const error = isGroup ? cause : chordError
-  const inherited = listOption(shape.options['link_error'])
-  for (const waiting of awaited(shape)) {
+  const inherited = listOf(whole.options['link_error'])
+  for (const waiting of awaited(whole)) {
     try {
       await tellErrbacks(host, applier, waiting, inherited, error)
     } finally {
       await endUnrun(host, applier, waiting, 'FAILURE', error)
     }
   }
-  const id = shape.options['task_id']
-  if (isGroup && typeof id === 'string') {
-    await effectOf(applier, () =>
-      host.backend.store(endingOf(host, shape, id, 'FAILURE', error), whoWaits(shape, id)),
-    )
+  const { id } = whole
+  if (isGroup && id !== undefined) {
+    const record = endingOf(host, whole, id, 'FAILURE', error)
+    await applier.effect(() => host.backend.store(record, whoWaits(whole, id)))
   }
-  for (const step of listOption(shape.options['chain'])) await failUnrun(host, applier, step, error)
+  for (const step of listOf(whole.options['chain'])) await failUnrun(host, applier, step, error)
 }
 
 /** Every task of `data`, none of which will run now, ends as failed; its errbacks are not called (surface CNV-054). `stores` false: only its chord is told. */
@@ -100,7 +107,7 @@ export async function failUnrun(
   error: RemoteError,
   stores = true,
 ): Promise<void> {
-  for (const shape of awaitedOf(data)) await endUnrun(host, applier, shape, 'FAILURE', error, stores)
+  for (const unrun of awaitedOf(host, data)) await endUnrun(host, applier, unrun, 'FAILURE', error, stores)
 }
 
 /**
@@ -113,27 +120,31 @@ export async function revokeUnrunParts(
   data: unknown,
   error: RemoteError,
 ): Promise<void> {
-  for (const shape of awaitedOf(data)) {
-    if (isRecord(shape.options['chord'])) await endUnrun(host, applier, shape, 'REVOKED', error)
+  for (const unrun of awaitedOf(host, data)) {
+    if (chordOf(unrun) !== undefined) await endUnrun(host, applier, unrun, 'REVOKED', error)
   }
 }
 
 async function tellErrbacks(
   host: Host,
   applier: Applier,
-  shape: Shape,
-  inherited: readonly unknown[],
+  unrun: Member,
+  inherited: readonly Linkable[],
   error: RemoteError,
 ): Promise<void> {
-  const id = idOf(shape)
-  const errbacks = distinct([...listOption(shape.options['link_error']), ...inherited]).filter(isRecord)
-  if (id === undefined || errbacks.length === 0) return
-  const rootId = shape.options['root_id']
+  const { id } = unrun
+  // Linked anew, since none is linked twice.
+  const own = listOf(unrun.options['link_error'])
+  unrun.setWire({ link_error: [] })
+  for (const errback of [...own, ...inherited]) unrun.linkError(errback)
+  const errbacks = listOf(unrun.options['link_error'])
+  if (!id || errbacks.length === 0) return
+  const rootId = unrun.options['root_id']
   const request = {
     ...directRequestInfo(
-      { name: shape.task, options: { ignoreResult: false } },
-      shape.args,
-      shape.kwargs,
+      { name: unrun.task, options: { ignoreResult: false } },
+      unrun.args,
+      unrun.kwargs,
       '',
     ),
     id,
@@ -146,22 +157,23 @@ async function tellErrbacks(
 async function endUnrun(
   host: Host,
   applier: Applier,
-  shape: Shape,
+  unrun: Member,
   state: TaskState,
   error: RemoteError,
   stores = true,
 ): Promise<void> {
-  const id = idOf(shape)
-  if (id === undefined) return
-  const record = endingOf(host, shape, id, state, error)
-  if (stores) await effectOf(applier, () => host.backend.store(record, whoWaits(shape, id)))
-  const { chord, group_id: groupId, group_index: index } = shape.options
-  if (!isRecord(chord) || typeof groupId !== 'string') return
+  const { id } = unrun
+  if (!id) return
+  const record = endingOf(host, unrun, id, state, error)
+  if (stores) await applier.effect(() => host.backend.store(record, whoWaits(unrun, id)))
+  const { group_id: groupId, group_index: index } = unrun.options
+  const chord = chordOf(unrun)
+  if (chord === undefined || typeof groupId !== 'string') return
   await countPart(host, applier, chord, groupId, typeof index === 'number' ? index : Infinity, record)
 }
 
 /** Where the results of a task that never ran are sent to (`destination_for` in `celery/backends/rpc.py`). */
-function whoWaits({ options }: Shape, id: string): ResultRequest {
+function whoWaits({ options }: Member, id: string): ResultRequest {
   const { reply_to: replyTo, correlation_id: correlationId } = options
   return {
     id,
@@ -170,8 +182,8 @@ function whoWaits({ options }: Shape, id: string): ResultRequest {
   }
 }
 
-function endingOf(host: Host, shape: Shape, id: string, state: TaskState, error: RemoteError): ResultMeta {
-  return stepRecord(writeShape(shape), id, {
+function endingOf(host: Host, unrun: Member, id: string, state: TaskState, error: RemoteError): ResultMeta {
+  return stepRecord(unrun, id, {
     state,
     result: error,
     traceback: error.traceback,
@@ -179,11 +191,6 @@ function endingOf(host: Host, shape: Shape, id: string, state: TaskState, error:
     nowMs: host.clock.now(),
     extended: host.execution.resultExtended,
   })
-}
-
-/** Through the gate of the run that does it, when it is done for one. */
-function effectOf<T>({ effect }: Applier, act: () => Promise<T>): Promise<T> {
-  return effect === undefined ? act() : effect(act)
 }
 
 /**
@@ -200,13 +207,13 @@ export async function countPart(
 ): Promise<void> {
   const { chords } = host.backend
   if (chords === undefined) return
-  const parts = await effectOf(applier, () => chords.partDone(groupId, index, record))
+  const parts = await applier.effect(() => chords.partDone(groupId, index, record))
   if (parts === undefined) return
   await completeChord(host, applier, chord, parts)
   // A failed header's parts stay until they expire: people read them there (surface CNV-106).
   if (chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
   try {
-    await effectOf(applier, async () => chords.end?.(groupId))
+    await applier.effect(async () => chords.end?.(groupId))
   } catch (error) {
     if (error instanceof RunAbandoned) throw error
     // The body was sent; failing this task now would send it again.
@@ -214,30 +221,28 @@ export async function countPart(
   }
 }
 
-function idOf(shape: Shape): string | undefined {
-  const id = shape.options['task_id']
-  return typeof id === 'string' && id !== '' ? id : undefined
-}
-
 /** A step that cannot be read has no id, and is passed over: the failure at hand is what must be told. */
-function awaitedOf(data: unknown): readonly Shape[] {
+function awaitedOf(host: Host, data: unknown): readonly Member[] {
   try {
-    return awaited(readShape(data))
+    return awaited(signatureFromData(host, data))
   } catch {
     return []
   }
 }
 
 /** The tasks whose results stand for a signature: itself, all steps of a chain, all members of a group, a body. */
-function awaited(shape: Shape): readonly Shape[] {
-  switch (shape.subtaskType) {
-    case 'group':
-      return groupMembers(shape).flatMap(({ member }) => awaited(member))
-    case 'chain':
-      return listOption(shape.kwargs['tasks']).flatMap((step) => awaited(readShape(step)))
-    case 'chord':
-      return awaited(readShape(shape.kwargs['body']))
-    default:
-      return [shape]
-  }
+function awaited(signature: Member): readonly Member[] {
+  if (signature instanceof Group || signature instanceof Chain) return signature.tasks.flatMap(awaited)
+  return signature instanceof Chord ? awaited(signature.body) : [signature]
+}
+
+/** The body of the chord that it is a part of. */
+function chordOf({ options }: Member): SignatureData | undefined {
+  const { chord } = options
+  return typeof chord === 'object' && chord !== null ? signatureDataOf(chord) : undefined
+}
+
+function listOf(value: unknown): readonly Linkable[] {
+  if (value === undefined || value === null) return []
+  return (Array.isArray(value) ? value : [value]) as readonly Linkable[]
 }

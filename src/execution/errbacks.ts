@@ -3,19 +3,20 @@
  * CNV-125). Only for FAILURE: neither a retry, a revoke, `Ignore` nor `Reject` calls them.
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
-import type { SignatureData } from '../../protocol/signature-data.js'
+import type { AnyResult } from '../backend/any-result.js'
+import { signatureFromData } from '../canvas/algebra.js'
+import type { Member } from '../canvas/members.js'
+import type { Linkable } from '../canvas/send-options.js'
 import type { Applier } from './applier.js'
-import { applySignature } from './apply-signature.js'
+import { applySignature, groupOf } from './apply-signature.js'
 import type { RequestInfo } from './context.js'
-import type { ResultTuple } from './freeze.js'
-import type { Host } from './host.js'
+import type { Host, RunnableTask } from './host.js'
 import { DirectTask } from './running-task.js'
-import { readShape } from './signature-shape.js'
 
 /** The task that failed. */
 export interface Failed {
   readonly request: RequestInfo
-  readonly errbacks: readonly SignatureData[]
+  readonly errbacks: readonly Linkable[]
   readonly error: RemoteError
 }
 
@@ -27,48 +28,35 @@ export async function callErrbacks(
   host: Host,
   applier: Applier,
   { request, errbacks, error }: Failed,
-): Promise<ResultTuple | undefined> {
-  const asTasks: SignatureData[] = []
-  for (const errback of errbacks) {
-    const task = host.task(readShape(errback).task)
-    if (task?.errbackStyle === 'request') await callInline(host, errback, request, error)
+): Promise<AnyResult | undefined> {
+  const asTasks: Member[] = []
+  for (const data of errbacks) {
+    const errback = signatureFromData(host, data)
+    const task = host.task(errback.task)
+    if (task?.errbackStyle === 'request') await callInline(host, task, errback, request, error)
     else asTasks.push(errback)
   }
   if (asTasks.length === 0) return undefined
   const options = { parent_id: request.id, root_id: request.rootId || request.id }
-  return (await applySignature(applier, groupOf(asTasks), { args: [request.id], options })).tuple
+  return applySignature(applier, groupOf(host, asTasks), { args: [request.id], options })
 }
 
 /** An errback that throws is logged: it must not change what is known of the task that failed (surface CNV-123). */
 async function callInline(
   host: Host,
-  errback: SignatureData,
+  task: RunnableTask,
+  errback: Member,
   request: RequestInfo,
   error: RemoteError,
 ): Promise<void> {
-  const shape = readShape(errback)
-  const task = host.task(shape.task)
-  if (task === undefined) return
-  const args = shape.immutable ? shape.args : [request, error, error.traceback, ...shape.args]
-  const { kwargs } = shape
+  const args = errback.immutable ? errback.args : [request, error, error.traceback, ...errback.args]
+  const { kwargs } = errback
   try {
     await task.run(new DirectTask({ task, host, args, kwargs, hostname: request.hostname }), args, kwargs)
   } catch (thrown) {
     host.logger.error(
-      { err: thrown, task_id: request.id, errback: shape.task },
-      `Error callback ${shape.task} of ${request.task}[${request.id}] raised`,
+      { err: thrown, task_id: request.id, errback: errback.task },
+      `Error callback ${errback.task} of ${request.task}[${request.id}] raised`,
     )
-  }
-}
-
-/** A group signature of plain signatures. */
-export function groupOf(tasks: readonly SignatureData[]): SignatureData {
-  return {
-    task: 'celery.group',
-    args: [],
-    kwargs: { tasks },
-    options: {},
-    subtask_type: 'group',
-    immutable: false,
   }
 }

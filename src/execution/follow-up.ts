@@ -2,18 +2,18 @@
  * What a finished run starts (`_dispatch_callbacks_and_chain` in `celery/app/trace.py`, `mark_as_failure` and
  * `_call_task_errbacks` in `celery/backends/base.py`).
  *
- * Rule 1: everything that is sent from here has this task as its parent and its root as root.
+ * Rule 1: everything that is sent from here has this task as its parent and its root as root, and is among its children.
  * Rule 2: the chain, the chord and the errbacks are told once. A step that was sent on is not failed afterwards, and a
  * part is not counted twice, when a hook or the result store fails later (Celery tells them again).
  * Rule 3: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
-import type { SignatureData } from '../../protocol/signature-data.js'
+import type { Linkable } from '../canvas/send-options.js'
 import { applierOf } from './applier.js'
-import { applySignature } from './apply-signature.js'
+import { applySignature, groupOf } from './apply-signature.js'
 import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
-import { callErrbacks, groupOf } from './errbacks.js'
+import { callErrbacks } from './errbacks.js'
 import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
 import { Run } from './run.js'
@@ -28,7 +28,7 @@ export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
     const groups = callbacks.filter((callback) => callback['subtask_type'] === 'group')
     const others = callbacks.filter((callback) => callback['subtask_type'] !== 'group')
     for (const group of groups) await apply(run, group, [value], inherited)
-    if (others.length > 0) await apply(run, groupOf(others), [value], inherited)
+    if (others.length > 0) await apply(run, groupOf(run.host, others), [value], inherited)
   }
   const next = chain.at(-1)
   if (next !== undefined) await apply(run, next, [value], { ...inherited, chain: chain.slice(0, -1) })
@@ -62,12 +62,11 @@ export async function spreadFailure(run: Run, error: RemoteError): Promise<void>
   if (told.errbacks) return
   told.errbacks = true
   const { errbacks } = run.request.body
-  const sent = await callErrbacks(run.host, applierOf(run.host, run.gate), {
+  await callErrbacks(run.host, applierOf(run.host, run.gate), {
     request: run.self.request,
     errbacks,
     error,
   })
-  if (sent !== undefined) run.self.addTrail({ asTuple: () => sent })
 }
 
 /** After a revocation was stored: a later step of the chain that a chord counts would never come (surface CNV-117). */
@@ -91,15 +90,13 @@ export async function spreadParentFailure(
   await spreadFailure(run, error)
 }
 
-/** Sends `data` for this run and makes its result a child. */
 async function apply(
   run: Run,
-  data: SignatureData,
+  signature: Linkable,
   args: readonly unknown[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const { tuple } = await applySignature(applierOf(run.host, run.gate), data, { args, options })
-  run.self.addTrail({ asTuple: () => tuple })
+  await applySignature(applierOf(run.host, run.gate), signature, { args, options })
 }
 
 function inheritance(run: Run): Readonly<Record<string, unknown>> {

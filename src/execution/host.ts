@@ -1,8 +1,5 @@
-import type { SignatureData } from '../../protocol/signature-data.js'
-import type { ResultBackend } from '../backend/backend.js'
-import type { SendOptions } from '../canvas/send-options.js'
-import type { Sender } from '../canvas/sender.js'
-import type { Clock } from '../clock.js'
+import type { Linkable, SendOptions } from '../canvas/send-options.js'
+import type { SignatureApp } from '../canvas/signature-app.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
 import type { TaskContext } from './context.js'
@@ -10,28 +7,19 @@ import type { Outcome } from './outcome.js'
 import type { TaskRequest } from './request.js'
 
 /** What running a task needs from its app. `app/app.ts` is the one that provides it. */
-export interface Host extends Sender {
-  /** `send` for many signatures of single tasks, in one batch: all are encoded before the first is sent. Throws as `send` does. */
-  sendMany(
-    signatures: readonly SignatureData[],
-    options?: Readonly<Record<string, unknown>>,
-  ): Promise<unknown>
+export interface Host extends SignatureApp {
   /** The app's name (`Celery('shop')`). */
   readonly main: string
   task(name: string): RunnableTask | undefined
-  readonly backend: ResultBackend
   readonly signals: Signals
-  readonly clock: Clock
   /** 0 <= n < 1; jitter comes from here. */
   readonly random: () => number
-  /** Ids of groups and of steps that have none yet; default random UUIDs. */
-  readonly newId?: () => string
   readonly logger: Logger
   readonly execution: ExecutionSettings
   /** Publishes the message of `request` again as a retry (wire-format 1.4); body bytes are reused unless args or kwargs are given. */
   resend(request: TaskRequest, change: Resend): Promise<void>
   /** Runs a canvas here, now, and gives its value; what replaces a task of `apply()` is run so (surface CNV-130). */
-  applyEagerly?(signature: SignatureData): Promise<unknown>
+  applyEagerly?(signature: Linkable): Promise<unknown>
   /** Wraps every run: tracing, metrics, user interceptors. */
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome>
 }

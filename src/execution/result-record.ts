@@ -1,7 +1,7 @@
 /** What a run stores: one `ResultMeta` per state (`_get_result_meta` in `celery/backends/base.py`; wire-format 8.2). */
 import { epochMsToIso } from '../../protocol/iso-time.js'
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
-import type { SignatureData } from '../../protocol/signature-data.js'
+import type { Signature } from '../canvas/signature.js'
 import type { TaskRequest } from './request.js'
 
 /** What goes into a record beside the request itself. */
@@ -46,11 +46,13 @@ export function resultRecord(request: TaskRequest, fields: RecordFields): Result
   }
 }
 
+/** What the record of a step tells of its signature. */
+type Step = Pick<Signature, 'task' | 'args' | 'kwargs' | 'options'>
+
 /** The record of a chain step that will never run because an earlier one failed (surface CNV-054). */
-export function stepRecord(step: SignatureData, taskId: string, fields: RecordFields): ResultMeta {
-  const options = record(step['options'])
-  const groupId = text(options['group_id'])
-  const parentId = text(options['parent_id'])
+export function stepRecord(step: Step, taskId: string, fields: RecordFields): ResultMeta {
+  const groupId = text(step.options['group_id'])
+  const parentId = text(step.options['parent_id'])
   return {
     taskId,
     state: fields.state,
@@ -63,9 +65,9 @@ export function stepRecord(step: SignatureData, taskId: string, fields: RecordFi
     ...(fields.extended
       ? {
           extended: {
-            name: step['task'] ?? null,
-            args: step['args'] ?? null,
-            kwargs: step['kwargs'] ?? null,
+            name: step.task,
+            args: step.args,
+            kwargs: step.kwargs,
             worker: null,
             retries: 0,
             queue: null,
@@ -99,10 +101,6 @@ function stampFields(
   stamps: Readonly<Record<string, unknown>>,
 ): Readonly<Record<string, unknown>> {
   return Object.keys(stamps).length === 0 ? {} : { stamped_headers: stampedHeaders ?? null, ...stamps }
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
 }
 
 function text(value: unknown): string | undefined {

@@ -20,7 +20,7 @@ import {
   SoftTimeLimitExceeded,
 } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { applierOf, freezingOf } from './applier.js'
+import { applierOf } from './applier.js'
 import { applySignature } from './apply-signature.js'
 import type { RequestInfo, RetryOptions, StateChange, TaskContext } from './context.js'
 import type { Host, Resend, RunnableTask } from './host.js'
@@ -173,9 +173,9 @@ export class RunningTask implements TaskContext {
     this.checkpoint()
     const { host, request, gate } = this.#parts
     const applier = applierOf(host, gate)
-    const data = replacement(request, signatureDataOf(signature), freezingOf(applier))
-    if (request.isEager && host.applyEagerly !== undefined) return host.applyEagerly(data)
-    await applySignature(applier, data, {})
+    const own = replacement(request, signatureDataOf(signature), host)
+    if (request.isEager && host.applyEagerly !== undefined) return host.applyEagerly(own)
+    await applySignature(applier, own, {})
     gate.check()
     throw new Ignore('Replaced by new task')
   }
@@ -189,13 +189,13 @@ export class RunningTask implements TaskContext {
     this.checkpoint()
     const { host, request, gate } = this.#parts
     const applier = applierOf(host, gate)
-    const { groupId, data } = chordAddition(request, signatureDataOf(signature), freezingOf(applier))
+    const { groupId, signature: addition } = chordAddition(request, signatureDataOf(signature), host)
     const { chords } = host.backend
     if (chords?.grow === undefined) throw cannotGrow(request.message.id)
     await gate.effect(async () => chords.grow?.(groupId))
-    if (lazy) return data
-    const { id, tuple } = await applySignature(applier, data, {})
-    return this.addTrail({ id, asTuple: () => tuple })
+    if (lazy) return addition.toSignatureData()
+    const result = await applySignature(applier, addition, {})
+    return { id: String(result?.id), asTuple: () => result?.asTuple() }
   }
 
   signature(args: readonly unknown[] = [], kwargs: Readonly<Record<string, unknown>> = {}): SignatureData {

@@ -4,13 +4,20 @@ import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import type { TaskMessage } from '../../protocol/task-message.js'
+import { AsyncResult } from '../backend/async-result.js'
 import type { ResultBackend } from '../backend/backend.js'
+import type { EagerResult } from '../backend/eager-result.js'
 import { openBackend } from '../backend/open.js'
+import { algebra, signatureFromData } from '../canvas/algebra.js'
+import { Signature } from '../canvas/signature.js'
+import type { Call, CanvasSettings } from '../canvas/signature-app.js'
+import { optionsToWire } from '../canvas/wire-options.js'
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import { createSignals } from '../signals.js'
 import { FakeClock } from '../testing/fake-clock.js'
-import type { TaskContext } from './context.js'
+import { applyTask } from './apply.js'
+import { currentTask, type TaskContext } from './context.js'
 import type { ExecutionSettings, Host, Resend, RunnableTask, TaskHandlers, TaskOptions } from './host.js'
 import type { Outcome } from './outcome.js'
 import type { TaskRequest } from './request.js'
@@ -39,7 +46,7 @@ export class TestHost implements Host {
   readonly events: string[] = []
   readonly lines: LogLine[] = []
   readonly sent: { readonly signature: SignatureData; readonly options: Record<string, unknown> }[] = []
-  /** How many signatures each call of `sendMany` had. */
+  /** How many calls each batch had. */
   readonly batches: number[] = []
   readonly resent: { readonly request: TaskRequest; readonly change: Resend }[] = []
   readonly stored: ResultMeta[] = []
@@ -48,6 +55,9 @@ export class TestHost implements Host {
   readonly logger: Logger = recordingLogger(this.lines)
   readonly signals = createSignals(this.logger)
   readonly execution: ExecutionSettings
+  readonly canvas: CanvasSettings
+  readonly algebra = algebra
+  readonly oid = 'reply-to'
   /** Set to make sending, retrying or storing fail. */
   failure: { send?: Error; resend?: Error; store?: (meta: ResultMeta) => Error | undefined } = {}
   private readonly tasks = new Map<string, RunnableTask>()
@@ -68,6 +78,8 @@ export class TestHost implements Host {
       errbacksOnChordHeader: false,
       ...execution,
     }
+    const { alwaysEager, errbacksOnChordHeader } = this.execution
+    this.canvas = { alwaysEager, errbacksOnChordHeader, linksChains: false }
     const backend = openBackend(backendUrl, { codec: createCodec(), clock })
     const store = backend.store.bind(backend)
     backend.store = async (meta, request) => {
@@ -109,20 +121,52 @@ export class TestHost implements Host {
   }
 
   async send(signature: SignatureData, options: Readonly<Record<string, unknown>> = {}) {
-    if (this.failure.send !== undefined) throw this.failure.send
-    const all = { ...(signature['options'] as Record<string, unknown>), ...options }
-    this.sent.push({ signature, options: all })
-    this.events.push(`send ${String(signature['task'])}`)
-    const id = String(all['task_id'])
-    return { id, asTuple: () => [[id, null], null] }
+    return (await signatureFromData(this, signature).applyWire({ options })) as AsyncResult<unknown>
   }
 
-  async sendMany(
-    signatures: readonly SignatureData[],
-    options: Readonly<Record<string, unknown>> = {},
-  ): Promise<void> {
-    this.batches.push(signatures.length)
-    for (const signature of signatures) await this.send(signature, options)
+  async dispatch(call: Call): Promise<AsyncResult<unknown>> {
+    const [result] = await this.dispatchMany([call])
+    return result as AsyncResult<unknown>
+  }
+
+  async dispatchMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
+    if (this.failure.send !== undefined) throw this.failure.send
+    this.batches.push(calls.length)
+    return calls.map(({ name, args, kwargs, options }) => {
+      const wire: Record<string, unknown> = optionsToWire({
+        ...options,
+        taskId: options.taskId ?? this.newId(),
+      })
+      this.sent.push({ signature: sig(name, args.map(plainOf), { options: wire, kwargs }), options: wire })
+      this.events.push(`send ${name}`)
+      const result = this.asyncResult(String(wire['task_id']))
+      if (options.addToParent !== false) this.addTrail(result)
+      return result
+    })
+  }
+
+  dispatchEagerly(call: Call): Promise<EagerResult<unknown>> {
+    return applyTask(this.tasks.get(call.name) as RunnableTask, call, this)
+  }
+
+  callTask(name: string): never {
+    throw new Error(`${name} is not called by itself here`)
+  }
+
+  asyncResult<T>(taskId: string): AsyncResult<T> {
+    return new AsyncResult<T>(taskId, this)
+  }
+
+  addTrail(result: { asTuple(): unknown }): void {
+    currentTask()?.addTrail(result)
+  }
+
+  insideTask(): boolean {
+    return currentTask() !== undefined
+  }
+
+  placeOf(name: string): Pick<RunnableTask['options'], 'queue' | 'priority'> | undefined {
+    return this.tasks.get(name)?.options
   }
 
   async resend(request: TaskRequest, change: Resend): Promise<void> {
@@ -224,6 +268,11 @@ export function sig(
     subtask_type: more.type ?? null,
     immutable: more.immutable ?? false,
   }
+}
+
+/** Signatures among arguments as they are on the wire. */
+function plainOf(value: unknown): unknown {
+  return value instanceof Signature ? value.toSignatureData() : value
 }
 
 const taskDefaults: TaskOptions = {
