@@ -42,6 +42,14 @@ function witnessed(transport: Transport): Transport {
           return gone
         }
       }
+      const adopt = connection.adopt?.bind(connection)
+      if (adopt !== undefined) {
+        connection.adopt = async (lost) => {
+          const adopted = await adopt(lost)
+          for (const delivery of adopted) if (delivery !== undefined) witness(delivery)
+          return adopted
+        }
+      }
       void connection.closed.then(() => record('lost'))
       return connection
     },

@@ -13,6 +13,11 @@ export class RedisClaimed implements Claimed {
   readonly redelivered: boolean
   /** Proves that the entry in `unacked` is of this claim (redis-scripts.ts, rule 3). */
   readonly mark: string
+  /**
+   * What other connections may have put in the place of `mark` without living to hear of it: they prove the same.
+   * Undefined, as nearly always, when none has tried.
+   */
+  otherMarks: readonly string[] | undefined
   /** The list that it came from: its queue and priority step. */
   readonly list: string
   /** Bytes of its envelope as it stands in `unacked`. */
@@ -28,9 +33,18 @@ export class RedisClaimed implements Claimed {
     this.envelope = message.envelope
     this.redelivered = message.redelivered
     this.mark = place.mark
+    this.otherMarks = undefined
     this.list = list
     this.size = place.bytes.length
     this.heldUntil = heldUntil
+  }
+
+  /** The same message as a claim under another mark. */
+  under(mark: string, heldUntil = this.heldUntil): RedisClaimed {
+    const { queue, exchange, routingKey, tag, envelope, redelivered, list, size } = this
+    const place = { queue, tag, mark, bytes: { length: size } }
+    const deliveryInfo = { exchange, routingKey }
+    return new RedisClaimed(place, { deliveryInfo, deliveryTag: tag, redelivered, envelope }, list, heldUntil)
   }
 }
 
@@ -39,7 +53,7 @@ export interface ClaimedPlace {
   readonly queue: string
   readonly tag: string
   readonly mark: string
-  readonly bytes: Uint8Array
+  readonly bytes: { readonly length: number }
 }
 
 /** A fanout message: it exists in this process only. */

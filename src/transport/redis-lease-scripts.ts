@@ -57,6 +57,32 @@ return {#tags, found[#found]}
 `)
 
 /**
+ * Makes what lost connections held a claim of this one. KEYS unacked, unacked_index. ARGV for each: tag, the new mark,
+ * the marks under which it may be taken, one behind the other. Returns the numbers (from 1) of those that carry none of
+ * them. How old the score is does not matter: who restores at this instant looks again before it takes.
+ */
+export const adoptScript = redisScript(`
+${scoring}
+${begun}
+local lost = {}
+for at = 1, #ARGV, 3 do
+  local tag, mark, known = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local value = redis.call('HGET', KEYS[1], tag)
+  local isOurs = false
+  for from = 1, #known, ${markLength} do
+    if value and string.sub(value, -${markLength}) == string.sub(known, from, from + ${markLength} - 1) then isOurs = true end
+  end
+  if isOurs then
+    redis.call('HSET', KEYS[1], tag, string.sub(value, 1, -${markLength + 1}) .. mark)
+    redis.call('ZADD', KEYS[2], score(at), tag)
+  else
+    lost[#lost + 1] = (at + 2) / 3
+  end
+end
+return lost
+`)
+
+/**
  * KEYS unacked_index, unacked. ARGV visibility timeout in seconds, most (-1 for all), parked owner, seconds for which
  * parked messages are left to connections with room. Returns abandoned tags, newest first.
  */

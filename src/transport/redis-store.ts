@@ -18,6 +18,7 @@ import { RedisArrivals } from './redis-arrivals.js'
 import { claimScript, watchScript } from './redis-claim-scripts.js'
 import { isLocal, noMessage, RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
 import type { RedisArgument, RedisClient } from './redis-client.js'
+import { RedisInheritance } from './redis-inheritance.js'
 import { RedisLeases } from './redis-leases.js'
 import { MarkMaker } from './redis-mark.js'
 import {
@@ -58,7 +59,6 @@ const largestBatch = 1000
 export class RedisStore implements QueueStore {
   onUnreadable: QueueStore['onUnreadable']
   onLost: QueueStore['onLost']
-  readonly settlesLost = true
   readonly leases: RedisLeases
   readonly parking: RedisParking
   readonly #parts: RedisStoreParts
@@ -70,6 +70,7 @@ export class RedisStore implements QueueStore {
   readonly #waiting: RedisWaiting
   readonly #publishing: RedisPublishing
   readonly #settling: RedisSettling
+  readonly #inheritance: RedisInheritance
   readonly #topology: RedisTopology
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
@@ -114,6 +115,14 @@ export class RedisStore implements QueueStore {
       owner: this.#marks.owner,
       bindings: (exchange) => this.bindings(exchange),
       onUnreadable: (report) => this.onUnreadable?.(report),
+    })
+    const { leases } = this
+    this.#inheritance = new RedisInheritance({
+      client,
+      options,
+      marks: this.#marks,
+      leases,
+      settling: this.#settling,
     })
     this.parking = new RedisParking({
       client,
@@ -182,13 +191,26 @@ export class RedisStore implements QueueStore {
     return this.#settling.settle(stored, how)
   }
 
+  settleLost(lost: readonly Claimed[], how: Settling): Promise<readonly Claimed[]> {
+    this.#settleLocal(lost.filter(isLocal), how)
+    return this.#inheritance.settle(
+      lost.filter((message) => message instanceof RedisClaimed),
+      how,
+    )
+  }
+
+  async adopt(lost: readonly Claimed[]): Promise<readonly (Claimed | undefined)[]> {
+    const adopted = await this.#inheritance.adopt(lost)
+    if (adopted.some((message) => message instanceof RedisClaimed)) this.#keepLeases()
+    return adopted
+  }
+
   async takeUnseen(dead: QueueStore): Promise<number> {
     if (!(dead instanceof RedisStore)) return 0
     const places = await dead.#unseen.find(this.#client, this.#options)
     const term = this.leases.term()
     const found = places.map((place) => this.#held(place, decodeVirtualEnvelope(place.bytes), term))
     const gone = found.length === 0 ? [] : await this.settle(found, 'undo')
-    dead.#unseen.clear()
     return found.length - gone.length
   }
 
@@ -308,7 +330,7 @@ export class RedisStore implements QueueStore {
   /** Reads what this connection holds from now on. */
   async #taken(found: readonly Unparked[], heldUntil: LeaseMoment): Promise<readonly Claimed[]> {
     // Before the messages are handed over: the first of them may block the event loop.
-    if (found.length > 0 && !this.#isEnded) this.#endLeaseThread ??= this.#startLeaseThread()
+    if (found.length > 0) this.#keepLeases()
     const claimed: Claimed[] = []
     for (const place of found) {
       try {
@@ -326,8 +348,9 @@ export class RedisStore implements QueueStore {
     return new RedisClaimed(place, message, stepKey(this.#options, place.queue, step), heldUntil)
   }
 
-  #startLeaseThread(): (() => Promise<void>) | undefined {
-    return this.#parts.startLeaseThread?.(this.#marks.owner, this.leases.renewals.buffer)
+  #keepLeases(): void {
+    if (this.#isEnded) return
+    this.#endLeaseThread ??= this.#parts.startLeaseThread?.(this.#marks.owner, this.leases.renewals.buffer)
   }
 
   /** Has the server tell when one of these lists changes from now on; how much is in them. */

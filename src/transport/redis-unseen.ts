@@ -68,11 +68,6 @@ export class UnseenClaims {
     this.#claims.delete(mark)
   }
 
-  /** Forgets all of them. */
-  clear(): void {
-    this.#claims.clear()
-  }
-
   /** What the server recorded for them, oldest first; asked through another connection. */
   async find(client: RedisClient, options: RedisOptions): Promise<readonly Place[]> {
     if (this.#claims.size === 0) return []

@@ -62,6 +62,12 @@ export interface Connection {
    * never heard of them; resolves with their number. Rejects and repeats as `settleLost`, and is absent where that is.
    */
   takeUnseen?(dead: Connection): Promise<number>
+  /**
+   * Takes over what a lost connection of this process held with the same broker and somebody still works on: held,
+   * renewed and settled as this connection's own from then on. Resolves with a delivery for each, in the given order;
+   * undefined for what is gone or went to others. Rejects and repeats as `settleLost`, and is absent where that is.
+   */
+  adopt?(lost: readonly Delivery[]): Promise<readonly (Delivery | undefined)[]>
   /** Returns unsettled deliveries to the broker, in their order. Safe twice. */
   close(): Promise<void>
 }

@@ -46,6 +46,7 @@ export class VirtualConnection implements Connection {
   readonly closed: Promise<Error | undefined>
   settleLost?: NonNullable<Connection['settleLost']>
   takeUnseen?: NonNullable<Connection['takeUnseen']>
+  adopt?: NonNullable<Connection['adopt']>
   readonly #store: QueueStore
   readonly #router: VirtualRouter
   readonly #held: HeldMessages
@@ -75,8 +76,9 @@ export class VirtualConnection implements Connection {
     this.#router = new VirtualRouter(store, options.deadletterQueue)
     this.#held = new HeldMessages(store, (cause) => this.#lose(cause))
     this.#leases = store.leases && new LeaseKeeper(store.leases, this.#held, this.#clock, this.#logger)
-    if (store.settlesLost) this.settleLost = (lost, how) => this.#settleLost(lost, how)
+    if (store.settleLost) this.settleLost = (lost, how) => this.#settleLost(lost, how)
     if (store.takeUnseen) this.takeUnseen = (dead) => this.#takeUnseen(dead)
+    if (store.adopt) this.adopt = (lost) => this.#adopt(lost)
     store.onLost = (cause) => this.#lose(cause)
     store.onUnreadable = (report) => this.#reportUnreadable(report)
   }
@@ -172,8 +174,23 @@ export class VirtualConnection implements Connection {
     this.#assertOpen('settle what another connection held')
     const claims = new Map(lost.map((delivery) => [claimedOf(delivery), delivery]))
     const known = [...claims.keys()].filter((claimed) => claimed !== undefined)
-    const gone = known.length === 0 ? [] : await this.#store.settle(known, how)
+    const gone = known.length === 0 ? [] : ((await this.#store.settleLost?.(known, how)) ?? [])
     return gone.map((claimed) => claims.get(claimed) as Delivery)
+  }
+
+  async #adopt(lost: readonly Delivery[]): Promise<readonly (Delivery | undefined)[]> {
+    const what = 'take over what another connection held'
+    this.#assertOpen(what)
+    const claims = lost.map(claimedOf)
+    const known = claims.filter((claimed) => claimed !== undefined)
+    const adopted = known.length === 0 ? [] : ((await this.#store.adopt?.(known)) ?? [])
+    // What ended meanwhile holds nothing any more: the next connection finds what this one wrote.
+    this.#assertOpen(what)
+    const rest = adopted[Symbol.iterator]()
+    return claims.map((claimed) => {
+      const mine = claimed === undefined ? undefined : rest.next().value
+      return mine && this.#held.hold(mine)
+    })
   }
 
   async #takeUnseen(dead: Connection): Promise<number> {

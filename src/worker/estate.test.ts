@@ -1,6 +1,8 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { openTransport } from '../transport/open.js'
 import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import type { Transport } from '../transport/transport.js'
 import { gate, Trial, until } from './trial.test.setup.js'
 
 describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-server is installed'})`, () => {
@@ -18,7 +20,7 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     await admin.run('FLUSHALL')
   })
 
-  const trialOn = (url: string): Trial =>
+  const trialOn = (url: string | string[]): Trial =>
     new Trial({ brokerUrl: url, brokerTransportOptions: { visibility_timeout: 3600 } })
   const held = async (): Promise<unknown> => admin.run('HLEN', 'unacked')
   const cutAll = async (): Promise<void> => {
@@ -77,7 +79,7 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     const [first, second] = [await wait.delay(), await wait.delay()]
     await until('both run', () => runs === 2)
     await cutAll()
-    await until('one is left alone', () => worker.ledger.find(first.id)?.state === 'orphaned')
+    await until('they are taken over', () => trial.logged(/^Took over 2 messages/).length === 1)
     running.open()
     for (const { id } of [first, second])
       await until('it is done', async () => (await trial.state(id)) === 'SUCCESS')
@@ -85,6 +87,92 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     expect(runs).toBe(2)
     expect(await trial.app.control.purge()).toBe(0)
     expect(trial.logged(/Couldn't/)).toEqual([])
+  })
+
+  it('WRK-090 PUB-075 keeps the lease of what it runs through a loss, so that nobody else runs it too', async () => {
+    await using trial = new Trial({
+      brokerUrl: server.url,
+      brokerTransportOptions: { visibility_timeout: 1 },
+    })
+    const running = gate()
+    let runs = 0
+    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
+      runs += 1
+      await running.opened
+    })
+    const worker = await trial.started({ concurrency: 3 })
+    const { id } = await wait.delay()
+    await until('it runs', () => runs === 1)
+    for (const cut of [1, 2]) {
+      await cutAll()
+      const cutAt = Number(((await admin.run('TIME')) as string[])[0])
+      await until(
+        'its message is taken over',
+        () => trial.logged(/^Took over 1 message of a lost connection/).length === cut,
+      )
+      // Three times the visibility timeout after the loss, or until somebody has had it again.
+      await until('it is renewed', async () => {
+        const [, score = 0] = (await admin.run('ZRANGE', 'unacked_index', 0, 0, 'WITHSCORES')) as string[]
+        return runs > 1 || Number(score) > cutAt + 3
+      })
+      expect(runs).toBe(1)
+      expect(worker.ledger.find(id)?.state).toBe('running')
+    }
+    running.open()
+    await until('it is done', async () => (await trial.state(id)) === 'SUCCESS')
+    await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
+    expect(runs).toBe(1)
+    expect(await trial.app.control.purge()).toBe(0)
+    expect(trial.logged(/Couldn't|may run twice/)).toEqual([])
+  })
+
+  it('WRK-090 acknowledges what ends at the very moment at which it is taken over', async () => {
+    await using trial = trialOn(server.url)
+    const [running, answering] = [gate(), gate()]
+    let adopted = 0
+    const open = (url: string): Transport => ({
+      connect: async (asked, options) => {
+        const connection = await openTransport(url).connect(asked, options)
+        const adopt = connection.adopt?.bind(connection)
+        connection.adopt = async (lost) => {
+          const found = (await adopt?.(lost)) ?? []
+          adopted += 1
+          await answering.opened
+          return found
+        }
+        return connection
+      },
+    })
+    const wait = trial.app.task('t.wait', { acksLate: true }, () => running.opened)
+    const worker = await trial.started({ openTransport: open })
+    const { id } = await wait.delay()
+    await until('it runs', () => worker.ledger.active().length === 1)
+    await cutAll()
+    await until('the broker has done it', () => adopted === 1)
+    running.open()
+    await until('it ends', () => worker.ledger.find(id)?.isAcknowledged)
+    expect(await held()).toBe(1)
+    answering.open()
+    await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
+    expect(trial.logged(/Couldn't/)).toEqual([])
+  })
+
+  it('ACK-027 gives back by its new connection what it took over and a cold shutdown cut short', async () => {
+    await using trial = trialOn(server.url)
+    const started: string[] = []
+    const wait = trial.app.task('t.wait', { acksLate: true, bind: true }, (self) => {
+      started.push(self.request.id ?? '')
+      return new Promise<string>(() => {})
+    })
+    const worker = await trial.started({ concurrency: 1 })
+    const { id } = await wait.delay()
+    await until('it runs', () => started.length === 1)
+    await cutAll()
+    await until('it is taken over', () => trial.logged(/^Took over 1 message/).length === 1)
+    await worker.stop({ how: 'cold' })
+    expect(await held()).toBe(0)
+    expect(await trial.app.control.purge()).toBe(1)
+    expect(started).toEqual([id])
   })
 
   it('WRK-090 says so when somebody else has taken it meanwhile, and leaves it to that one', async () => {
@@ -105,6 +193,7 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
       await admin.run('HSET', 'unacked', pairs[at] as string, (pairs[at + 1] as string).trimEnd())
     await cutAll()
     await until('it is connected again', () => trial.logged(/^Gave back 0 messages/).length === 1)
+    expect(trial.logged(/^Task t\.wait\[.*\] runs on, .*: it may run twice/, 'warn')).toHaveLength(1)
     running.open()
     await until('it says so', () => trial.logged(/Couldn't ack/, 'error').length === 1)
     const [line] = trial.logged(/Couldn't ack/)
@@ -157,6 +246,51 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     const after = mortal.client()
     await until('nothing is held', async () => (await after.hlen('unacked')) === 0)
     after.disconnect()
+  })
+
+  it('WRK-087 WRK-089 leaves nothing behind with a broker that it comes back to after another', async () => {
+    await using a = await RedisServer.start({ appendonly: true })
+    await using b = await RedisServer.start({ appendonly: true })
+    await using trial = trialOn([a.url, b.url])
+    const gates = { early: gate(), late: gate() }
+    const ran: string[] = []
+    const wait = trial.app.task('t.wait', { acksLate: true }, async (which: 'early' | 'late') => {
+      ran.push(which)
+      await gates[which].opened
+    })
+    const note = trial.app.task('t.note', (what: string) => {
+      ran.push(what)
+    })
+    const worker = await trial.started({ concurrency: 2, prefetchMultiplier: 20 })
+    const early = await wait.delay('early')
+    const late = await wait.delay('late')
+    await until('both run', () => ran.length === 2)
+    for (const name of ['x', 'y', 'z']) await note.delay(name)
+    await until('all are held', () => worker.ledger.size === 5)
+    await a.kill()
+    await until(
+      'it says what stays',
+      () => trial.logged(/^5 messages .* stay with redis:/, 'warn').length === 1,
+    )
+    await until('it consumes from the other', () => trial.logged(/^Connected to/).length === 2)
+    // It ends while the worker is with the other broker.
+    gates.early.open()
+    await until('it is told', () => trial.logged(/Couldn't ack/, 'error').length === 1)
+    expect(String(trial.logged(/Couldn't ack/)[0]?.fields['err'])).toMatch(/connected to another broker/)
+    expect(worker.ledger.find(early.id)).toBeUndefined()
+    await a.restart()
+    await b.kill()
+    await until('it is back and they ran', () => ran.length === 5)
+    expect(ran).toEqual(['early', 'late', 'x', 'y', 'z'])
+    expect(trial.logged(/^Took over 1 message /)).toHaveLength(1)
+    expect(trial.logged(/^Settled 1 message /)).toHaveLength(1)
+    gates.late.open()
+    await until('it is done', async () => (await trial.state(late.id)) === 'SUCCESS')
+    const after = a.client()
+    await until('nothing is held', async () => (await after.hlen('unacked')) === 0)
+    expect(await after.llen('celery')).toBe(0)
+    after.disconnect()
+    expect(trial.logged(/Couldn't/)).toHaveLength(1)
   })
 
   it('WRK-071 stops while it is cut off: what waits for a connection does not hold it up', async () => {

@@ -42,9 +42,14 @@ export class Ledger {
     this.wake()
   }
 
+  /** All that is held, oldest first. */
+  all(): readonly Request[] {
+    return [...this.held]
+  }
+
   /** Held requests in any of `states`, oldest first. */
   in(...states: readonly RequestState[]): readonly Request[] {
-    return [...this.held].filter((request) => states.includes(request.state))
+    return this.all().filter((request) => states.includes(request.state))
   }
 
   /** Requests that run, those of a lost connection included. */

@@ -24,6 +24,8 @@ export type RequestEvent =
   /** Shutdown: given back to the broker unstarted, or cancelled and given back. */
   | 'return'
   | 'lose connection'
+  /** The next connection has taken its message over. */
+  | 'regain connection'
 
 const table: { readonly [S in RequestState]: { readonly [E in RequestEvent]?: RequestState } } = {
   received: {
@@ -57,8 +59,13 @@ const table: { readonly [S in RequestState]: { readonly [E in RequestEvent]?: Re
     'lose connection': 'dropped',
   },
   running: { finish: 'settled', return: 'returned', 'lose connection': 'orphaned' },
-  // It finishes, or is terminated if the setting says so; no acknowledgement either way: the broker redelivers it.
-  orphaned: { finish: 'settled', return: 'returned', 'lose connection': 'orphaned' },
+  // It finishes, or is terminated if the setting says so; what no other connection takes over the broker redelivers.
+  orphaned: {
+    finish: 'settled',
+    return: 'returned',
+    'lose connection': 'orphaned',
+    'regain connection': 'running',
+  },
   settled: {},
   dropped: {},
   returned: {},

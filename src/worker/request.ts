@@ -18,7 +18,7 @@ import type { Delivery, LateSettling } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
-import type { Estate } from './estate.js'
+import type { Estate, Orphan } from './estate.js'
 import { momentMs } from './moment.js'
 import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
 import { settlementFor } from './settlement.js'
@@ -57,8 +57,9 @@ export interface Arrival {
 }
 
 /** One task message that this worker holds. */
-export class Request implements Candidate, RunWatcher {
-  readonly delivery: Delivery
+export class Request implements Candidate, RunWatcher, Orphan {
+  /** Another one after a loss, when the next connection has taken the message over. */
+  delivery: Delivery
   readonly taskRequest: TaskRequest
   readonly runnable: RunnableTask
   readonly eta: number | undefined
@@ -206,12 +207,30 @@ export class Request implements Candidate, RunWatcher {
 
   /** The connection that brought it is gone: it cannot be acknowledged there any more (WRK-089, WRK-090). */
   loseConnection(): void {
-    if (!this.move('lose connection')) return
-    this.isLost = true
-    // An early-acked request was settled before the loss and just goes on.
-    if (!isOver(this.current)) return
+    const isRunningOn = this.isActive || isOver(this.current)
+    if (this.move('lose connection')) this.isLost = true
+    // What was settled before the loss just goes on; a late-acked request may have ended and be storing its result yet.
+    if (isRunningOn) {
+      if (!this.told) this.desk.estate.leaveRunning(this)
+      return
+    }
     this.desk.estate.leave(this.delivery)
     this.desk.onSettled(this)
+  }
+
+  /** `Orphan`: the next connection holds its message now, and settles it as its own. */
+  adopt(delivery: Delivery): void {
+    this.delivery = delivery
+    if (this.move('regain connection')) this.isLost = false
+  }
+
+  /** `Orphan`: its message went to others while there was no connection. */
+  abandon(): void {
+    this.desk.logger.warn(
+      { id: this.id, name: this.name },
+      `Task ${this.name}[${this.id}] runs on, but its message went back to its queue or to another consumer ` +
+        'while its connection was lost: it may run twice.',
+    )
   }
 
   /** Drops it, before it started, when its delivery may belong to somebody else by now; false when it is still ours. */
@@ -367,7 +386,7 @@ export class Request implements Candidate, RunWatcher {
   private tell(what: string, how: LateSettling, act: () => Promise<void>): Promise<void> | undefined {
     if (this.told) return undefined
     const { isLost } = this
-    const telling = isLost ? this.desk.estate.settle(this.delivery, how) : act()
+    const telling = isLost ? this.desk.estate.settle(this, how) : act()
     if (telling === undefined) return undefined
     this.told = true
     this.acts += 1
@@ -380,7 +399,7 @@ export class Request implements Candidate, RunWatcher {
   /** An answer that was lost with the connection is asked for again through the next one; not so a refusal. */
   private refused(what: string, how: LateSettling, error: unknown): Promise<void> | undefined {
     const isUnanswered = error instanceof DeliveryLostError && error.cause !== undefined
-    const again = isUnanswered ? this.desk.estate.settle(this.delivery, how) : undefined
+    const again = isUnanswered ? this.desk.estate.settle(this, how) : undefined
     if (again === undefined) {
       this.unsettled(what, error)
       return undefined

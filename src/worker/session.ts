@@ -45,7 +45,7 @@ export interface SessionOptions {
   /** Removes what waits in the queues before the first consuming. */
   readonly purge: boolean
   /** Called with each new connection before its task queues are consumed; a rejection fails the attempt. */
-  onConnected?(connection: Connection): Promise<void>
+  onConnected?(connection: Connection, broker: Broker): Promise<void>
   /** The connection is gone, and everything that came from it. */
   onLoss(cause: Error | undefined): void
   /** The session has given up; it has stopped by itself. */
@@ -277,7 +277,7 @@ export class Session {
       await connection.declare(this.options.topology(queues))
       if (this.options.purge && !isRestart) await this.purge(connection, queues)
       await this.options.companion?.attach(connection, isRestart)
-      await this.options.onConnected?.(connection)
+      await this.options.onConnected?.(connection, broker)
       // A delivery may change the prefetch count before `consume` has resolved.
       let found: (subscription: Subscription) => void = () => {}
       const ready = new Promise<Subscription>((resolve) => {

@@ -452,7 +452,7 @@ export class Worker {
       companion: conf.workerEnableRemoteControl
         ? new RemoteControl({ app: this.app, worker: this, logger: this.logger })
         : undefined,
-      onConnected: (connection) => this.estate.passTo(connection),
+      onConnected: (connection, broker) => this.estate.passTo(connection, broker),
       onLoss: () => this.onLoss(),
       onGivenUp: (error) => this.giveUp(error),
     })
@@ -476,9 +476,8 @@ export class Worker {
     this.consumer?.abandon()
     this.throttle.clear()
     this.dispatcher.clear()
-    const unstarted = this.ledger.in('received', 'waiting', 'throttled', 'reserved')
     const running = this.ledger.active()
-    for (const request of [...unstarted, ...running]) request.loseConnection()
+    for (const request of this.ledger.all()) request.loseConnection()
     if (!this.app.conf.workerCancelLongRunningTasksOnConnectionLoss) return
     for (const request of running.filter((one) => one.willBeRedelivered)) {
       this.logger.warn(
