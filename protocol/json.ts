@@ -114,6 +114,11 @@ export function encodeJson(value: unknown, options: JsonEncodeOptions = {}): str
   }
 }
 
+/** The compact text of a value that `depth` others hold, where no rule but JavaScript's own is needed; else undefined. */
+export function plainJson(value: unknown, depth: number): string | undefined {
+  return isPlain(value, depth) ? (JSON.stringify(value) ?? 'null') : undefined
+}
+
 /** Whether `JSON.stringify` writes the value as `JsonWriter` would. */
 function isPlain(value: unknown, depth: number): boolean {
   switch (typeof value) {

@@ -28,6 +28,8 @@ export interface Serializer {
   readonly contentEncoding: string
   /** Throws `EncodeError`. */
   encode(value: unknown): Uint8Array
+  /** True for JSON without types of one's own: see `Codec.isPlainJson`. */
+  readonly isPlainJson?: boolean
   /** Throws `DecodeError`. */
   decode(body: Uint8Array, contentEncoding: string): unknown
 }
@@ -39,6 +41,8 @@ export type Accept = ReadonlySet<string>
 export interface Codec {
   /** `serializer` is a name or content type; `undefined` picks text or bytes as kombu does. Throws `EncodeError`. */
   encode(value: unknown, serializer: string | undefined): Payload
+  /** Whether plain data is written as `JSON.stringify` writes it, so that a list is the texts of its items. */
+  isPlainJson(serializer: string): boolean
   /** Throws `ContentRefusedError`, `DecodeError`, `SizeLimitError`. */
   decode(payload: Payload, accept: Accept): unknown
   /** Names or content types to a set of content types. Throws `EncodeError` for an unknown name. */
@@ -105,6 +109,10 @@ class KombuCodec implements Codec {
     }
   }
 
+  isPlainJson(serializer: string): boolean {
+    return this.#find(serializer)?.isPlainJson === true
+  }
+
   decode(payload: Payload, accept: Accept): unknown {
     const contentType = payload.contentType || 'application/data'
     if (!TRUSTED.has(contentType) && !accept.has(contentType)) {
@@ -160,6 +168,7 @@ function builtIn(options: { types: readonly CustomType[]; maxBytes: number; exac
       name: 'json',
       contentType: 'application/json',
       contentEncoding: 'utf-8',
+      isPlainJson: types.length === 0,
       encode: (value) => Buffer.from(encodeJson(value, { types })),
       decode: (body) => decodeJson(body, { types, exact, maxBytes }),
     },

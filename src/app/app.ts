@@ -399,7 +399,9 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     const request = this.requestOf(call, taskDefaults, context)
     const expected = this.expected(request, context)
     if (expected !== undefined) await expected
-    const sent = await this.interceptors.publish(request, (one) => this.sendOne(one))
+    const sent = await (this.interceptors.wrapPublishing
+      ? this.interceptors.publish(request, (one) => this.sendOne(one))
+      : this.sendOne(request))
     return this.resultOf(request, sent, context)
   }
 
@@ -422,17 +424,19 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   private requestOf(call: Call, taskDefaults: SendOptions, context: TaskContext | undefined): SendRequest {
     const { name, args, kwargs, argsAsTuple } = call
-    const options = { ...call.options, taskId: checkedId(call.options.taskId) || this.newId() }
-    return { name, args, kwargs, argsAsTuple, options, taskDefaults, current: currentOf(context) }
+    const id = checkedId(call.options.taskId) || this.newId()
+    // A wrap may change the id where it finds the other options; without one, a handle's own options stay as they are.
+    const options = this.interceptors.wrapPublishing ? { ...call.options, taskId: id } : call.options
+    return { name, id, args, kwargs, argsAsTuple, options, taskDefaults, current: currentOf(context) }
   }
 
   /** Nobody waits inside a task, so nothing is listened to for its sub-tasks (surface RES-023). */
   private expected(
-    { options, taskDefaults }: SendRequest,
+    { id, options, taskDefaults }: SendRequest,
     context: TaskContext | undefined,
   ): Promise<void> | undefined {
     const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
-    return ignoreResult || context !== undefined ? undefined : this.backend.expect?.(options.taskId as string)
+    return ignoreResult || context !== undefined ? undefined : this.backend.expect?.(id as string)
   }
 
   private resultOf(request: SendRequest, sent: Sent, context: TaskContext | undefined): AsyncResult<unknown> {
@@ -441,9 +445,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return result
   }
 
-  private async sendOne(request: SendRequest): Promise<Sent> {
-    const [sent] = await this.publisher.send([request])
-    return sent as Sent
+  private sendOne(request: SendRequest): Promise<Sent> {
+    return this.publisher.send([request]).then((sent) => sent[0] as Sent)
   }
 
   private publishByName(call: Call): Promise<AsyncResult<unknown>> {

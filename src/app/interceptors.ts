@@ -21,6 +21,11 @@ export class Interceptors {
   private publishers: readonly PublishInterceptor[] = []
   private executors: readonly ExecuteInterceptor[] = []
 
+  /** Whether a wrap is around publishing. */
+  get wrapPublishing(): boolean {
+    return this.publishers.length > 0
+  }
+
   /** Adds a wrap around publishing; the returned function removes it. */
   aroundPublish(interceptor: PublishInterceptor): () => void {
     this.publishers = [...this.publishers, interceptor]

@@ -12,9 +12,8 @@ import type { Envelope } from '../../protocol/envelope.js'
 import { propertiesFromWire, propertiesToWire } from '../../protocol/message-properties.js'
 import type { Codec } from '../../protocol/serializers.js'
 import { bodyTriple } from '../../protocol/task-body.js'
-import { encodeTask, type TaskBody } from '../../protocol/task-message.js'
+import { encodeTask } from '../../protocol/task-message.js'
 import { encodeRetry } from '../../protocol/task-retry.js'
-import type { RetryPolicy } from '../canvas/send-options.js'
 import type { Clock } from '../clock.js'
 import { ConfigError } from '../errors.js'
 import type { Resend } from '../execution/host.js'
@@ -27,7 +26,6 @@ import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
 import { delaysInBroker, delayTopologyOf } from './native-delay.js'
 import {
-  type Destination,
   delayedDestination,
   destinationOf,
   etaOf,
@@ -37,7 +35,9 @@ import {
   policyOf,
   prepareTask,
 } from './outgoing-task.js'
+import { Plans } from './plans.js'
 import { type Queues, type TaskQueue, topologyOf } from './queues.js'
+import { boundsOf, type Ready, runsOf } from './ready.js'
 import { definedTimes, placeOf, places, retryFields } from './resending.js'
 import { Router } from './router.js'
 import type { SendRequest, Sent } from './send-request.js'
@@ -66,17 +66,6 @@ export interface PublisherDeps {
   readonly random: () => number
 }
 
-interface Ready {
-  readonly id: string
-  readonly task: string
-  readonly outgoing: Outgoing
-  readonly body: TaskBody
-  readonly declare: TaskQueue | undefined
-  readonly delayedBy: Destination['delayedBy']
-  readonly retry: boolean
-  readonly policy: RetryPolicy
-}
-
 interface Prepared {
   readonly ready: readonly Ready[]
   readonly sent: readonly Sent[]
@@ -86,6 +75,7 @@ interface Prepared {
 export class Publisher {
   private readonly deps: PublisherDeps
   private readonly app: Preparing
+  private readonly plans: Plans
   private readonly connections: PublishConnections
   private readonly attempts: Attempts
   /** Opens a connection for each use: what consumes must leave nothing behind on the shared one. */
@@ -119,6 +109,7 @@ export class Publisher {
         return delaysInBroker(deps.urls, deps.queues)
       },
     }
+    this.plans = new Plans(this.app, deps.codec)
   }
 
   /** The broker's URLs without passwords. */
@@ -171,10 +162,11 @@ export class Publisher {
         args: change.args ?? request.body.args,
         kwargs: change.kwargs ?? request.body.kwargs,
       },
-      declare: destination.declare,
-      delayedBy: destination.delayedBy,
-      retry: options.retry ?? this.app.settings.taskPublishRetry,
-      policy: { ...this.app.retryPolicy, ...options.retryPolicy },
+      way: {
+        destination,
+        retry: options.retry ?? this.app.settings.taskPublishRetry,
+        retryPolicy: { ...this.app.retryPolicy, ...options.retryPolicy },
+      },
     })
     await this.publishAll([ready], options)
   }
@@ -253,18 +245,36 @@ export class Publisher {
   }
 
   /** Everything about these messages; what they were made of is let go of, since many may wait for their answers. */
-  private prepared(requests: readonly SendRequest[], eachTask?: (task: PreparedTask) => void): Prepared {
+  private prepared(requests: readonly SendRequest[]): Prepared {
     const now = this.deps.clock.now()
-    const tasks = requests.map((request) =>
-      prepareTask(request, request.options.taskId || this.deps.newId(), now, this.app),
-    )
-    if (eachTask !== undefined) tasks.forEach(eachTask)
-    return { ready: tasks.map((task) => this.encoded(task)), sent: tasks.map(sentOf) }
+    const { beforeTaskPublish, afterTaskPublish } = this.deps.signals
+    const mayPlan = !beforeTaskPublish.hasReceivers && !afterTaskPublish.hasReceivers
+    const ready: Ready[] = []
+    const sent: Sent[] = []
+    for (const request of requests) {
+      const plan = mayPlan ? this.plans.of(request) : undefined
+      const id = request.options.taskId || request.id || this.deps.newId()
+      const outgoing = plan?.outgoing(id, request.args, request.kwargs)
+      if (plan !== undefined && outgoing !== undefined) {
+        ready.push({ id, task: request.name, outgoing, body: undefined, way: plan.task })
+        sent.push(sentOf(id, plan.task))
+        continue
+      }
+      const task = prepareTask(request, id, now, this.app)
+      ready.push(this.encoded(task))
+      sent.push(sentOf(id, task))
+    }
+    return { ready, sent }
   }
 
   private async preparedAndAnnounced(requests: readonly SendRequest[]): Promise<Prepared> {
-    const tasks: PreparedTask[] = []
-    const { ready, sent } = this.prepared(requests, (task) => tasks.push(task))
+    const now = this.deps.clock.now()
+    const tasks = requests.map((request) =>
+      prepareTask(request, request.options.taskId || request.id || this.deps.newId(), now, this.app),
+    )
+    const ready = tasks.map((task) => this.encoded(task))
+    const sent = tasks.map((task) => sentOf(task.fields.id, task))
+
     const announced: Ready[] = []
     for (const [at, task] of tasks.entries()) {
       // receivers may have changed args and kwargs in place
@@ -309,17 +319,14 @@ export class Publisher {
       task: fields.task,
       outgoing: { envelope: this.encode(task), to: destination },
       body,
-      declare: destination.declare,
-      delayedBy: destination.delayedBy,
-      retry,
-      policy: retryPolicy,
+      way: { destination, retry, retryPolicy },
     }
   }
 
   /** Lets receivers of before_task_publish change headers and properties (surface PUB-038, SIG-001). */
   private async announced(ready: Ready, again?: () => Envelope): Promise<Ready> {
     const { beforeTaskPublish } = this.deps.signals
-    if (!beforeTaskPublish.hasReceivers) return ready
+    if (!beforeTaskPublish.hasReceivers || ready.body === undefined) return ready
     const { envelope, to } = ready.outgoing
     const headers = { ...envelope.headers }
     const properties = { ...propertiesToWire(envelope.properties) }
@@ -329,7 +336,7 @@ export class Publisher {
       routingKey: to.routingKey,
       headers,
       properties,
-      retryPolicy: ready.policy,
+      retryPolicy: ready.way.retryPolicy,
     })
     const changed: Envelope = {
       ...(again?.() ?? envelope),
@@ -354,7 +361,7 @@ export class Publisher {
   }
 
   private publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
-    const { retry, policy, task, id } = run[0] as Ready
+    const { task, id, way } = run[0] as Ready
     const published = this.attempts.run(
       () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
       (open, signal) => {
@@ -363,7 +370,7 @@ export class Publisher {
         return declaring.then(() => open.connection.publish(run.map(outgoingOf), withSignal(signal)))
       },
       bounds,
-      retry ? policy : undefined,
+      way.retry ? way.retryPolicy : undefined,
     )
     return this.deps.signals.afterTaskPublish.hasReceivers
       ? published.then(() => this.tellPublished(run))
@@ -372,6 +379,7 @@ export class Publisher {
 
   private async tellPublished(run: readonly Ready[]): Promise<void> {
     for (const { task, outgoing, body } of run) {
+      if (body === undefined) continue
       const { exchange, routingKey } = outgoing.to
       await this.deps.signals.afterTaskPublish.send(task, {
         body: bodyTriple(body),
@@ -386,7 +394,8 @@ export class Publisher {
   private declaringAll(open: OpenConnection, run: readonly Ready[]): Promise<void> | undefined {
     let declaring: Promise<void> | undefined
     let before: TaskQueue | undefined
-    for (const { declare, delayedBy } of run) {
+    for (const { way } of run) {
+      const { declare, delayedBy } = way.destination
       if (declare !== undefined && declare !== before) {
         declaring = inTurn(declaring, () => this.declaring(open, declare))
       }
@@ -433,41 +442,9 @@ function outgoingOf({ outgoing }: Ready): Outgoing {
   return outgoing
 }
 
-function sentOf({ fields, destination, ignoreResult }: PreparedTask): Sent {
+function sentOf(id: string, { destination, ignoreResult }: PreparedTask): Sent {
   const { queue, exchange, routingKey } = destination
-  return { id: fields.id, queue, exchange, routingKey, ignoreResult }
-}
-
-/** The shortest bound of all, and any signal that is given. */
-function boundsOf(requests: readonly SendRequest[]): Bounds {
-  if (requests.length === 1) return (requests[0] as SendRequest).options
-  let shortest: number | undefined
-  const signals = new Set<AbortSignal>()
-  for (const { options } of requests) {
-    const { timeoutMs, signal } = options
-    if (timeoutMs !== undefined) shortest = Math.min(timeoutMs, shortest ?? timeoutMs)
-    if (signal !== undefined) signals.add(signal)
-  }
-  const [signal] = signals
-  return { timeoutMs: shortest, signal: signals.size > 1 ? AbortSignal.any([...signals]) : signal }
-}
-
-/** Neighbours with the same retry policy travel together. */
-function runsOf(messages: readonly Ready[]): readonly (readonly Ready[])[] {
-  if (messages.length === 1) return [messages]
-  const runs: Ready[][] = []
-  let before: Ready | undefined
-  for (const message of messages) {
-    if (before !== undefined && isSameRetry(before, message)) runs.at(-1)?.push(message)
-    else runs.push([message])
-    before = message
-  }
-  return runs
-}
-
-function isSameRetry(one: Ready, other: Ready): boolean {
-  if (one.retry !== other.retry) return false
-  return one.policy === other.policy || JSON.stringify(one.policy) === JSON.stringify(other.policy)
+  return { id, queue, exchange, routingKey, ignoreResult }
 }
 
 function withSignal(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

@@ -74,6 +74,7 @@ export class Queues {
   private readonly madeOnDemand = new Set<string>()
   private readonly byAlias = new Map<string, TaskQueue>()
   private selected: Map<string, TaskQueue> | undefined
+  private changes = 0
 
   /** `newId` names the queues of broadcasts; default `crypto.randomUUID`. Throws `ConfigError`. */
   constructor(settings: QueueSettings, newId: () => string = () => crypto.randomUUID()) {
@@ -89,6 +90,11 @@ export class Queues {
       const isQuorum = settings.taskDefaultQueueType === 'quorum'
       this.add(settings.taskDefaultQueue, isQuorum ? { queueArguments: { 'x-queue-type': 'quorum' } } : {})
     }
+  }
+
+  /** Another number after each change of a queue: what was worked out from queues before is out of date. */
+  get version(): number {
+    return this.changes
   }
 
   /** Every queue, by name, in the order of declaration. */
@@ -132,7 +138,9 @@ export class Queues {
 
   /** Drops a queue that was made on demand and that the broker would not have; a declared one stays. */
   forget(name: string): void {
-    if (this.madeOnDemand.delete(name)) this.byName.delete(name)
+    if (!this.madeOnDemand.delete(name)) return
+    this.byName.delete(name)
+    this.changes += 1
   }
 
   /** Consume from exactly these (`-Q`); none given changes nothing. Throws `ConfigError` for one that cannot be made. */
@@ -275,6 +283,7 @@ export class Queues {
 
   private keep(queue: TaskQueue): TaskQueue {
     this.byName.set(queue.name, queue)
+    this.changes += 1
     if (queue.alias) this.byAlias.set(queue.alias, queue)
     return queue
   }

@@ -19,6 +19,9 @@ export type RemoteKwargs<T> = T extends { readonly kwargs: infer K extends objec
 /** The result of a remote task. */
 export type RemoteResult<T> = T extends { readonly result: infer R } ? R : unknown
 
+/** The same for all calls, so that a publisher knows them again. */
+const noDefaults: SendOptions = Object.freeze({})
+
 /** A task that lives in another process, in Python or elsewhere: its arguments are never checked here. */
 export class RemoteTask<
   A extends Arguments = Arguments,
@@ -38,10 +41,10 @@ export class RemoteTask<
   }
 
   override send(call: Call): Promise<AsyncResult<unknown>> {
-    return this.app.publish(call, {})
+    return this.app.publish(call, noDefaults)
   }
 
   override sendMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
-    return this.app.publishMany(calls, {})
+    return this.app.publishMany(calls, noDefaults)
   }
 }

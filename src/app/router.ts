@@ -36,12 +36,16 @@ export type RoutesSetting = Route | readonly Route[]
 
 /** Where tasks go by `task_routes` (`celery/app/routes.py`). Pure. */
 export class Router {
+  /** True when routes look at nothing but the name of a task, and give the same each time. */
+  readonly isByName: boolean
   private readonly routers: readonly Lookup[]
   private readonly defaultQueue: string
 
   /** Throws `ConfigError` for a router of no known form. */
   constructor(routes: RoutesSetting | null, defaultQueue: string) {
-    this.routers = routes === null ? [] : listOf(routes).map(lookupOf)
+    const list = routes === null ? [] : listOf(routes)
+    this.isByName = list.every((route) => typeof route === 'object' && !isRouteObject(route))
+    this.routers = list.map(lookupOf)
     this.defaultQueue = defaultQueue
   }
 

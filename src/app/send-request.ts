@@ -3,6 +3,8 @@ import type { SendOptions } from '../canvas/send-options.js'
 /** One task to send, with everything decided but where it goes. */
 export interface SendRequest {
   readonly name: string
+  /** The id, where the options give none. */
+  readonly id?: string | undefined
   readonly args: readonly unknown[]
   readonly kwargs: Readonly<Record<string, unknown>>
   /** True when the caller gave positional arguments (`delay(2, 3)`): `argsrepr` is then a Python tuple. */

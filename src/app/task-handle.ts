@@ -42,7 +42,8 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
 
   constructor(app: TaskApp, presets: SendOptions = {}) {
     this.app = app
-    this.presets = presets
+    // Frozen, so that a publisher may work out once what they mean.
+    this.presets = Object.freeze({ ...presets })
   }
 
   /** Sends a call of this task. */
@@ -72,7 +73,10 @@ export abstract class TaskHandle<A extends Arguments = Arguments, R = unknown, K
   async delayMany(calls: readonly CallArguments<A, K>[]): Promise<readonly AsyncResult<Awaited<R>>[]> {
     const { name, presets: options } = this
     const results = await this.sendMany(
-      calls.map((given) => ({ ...splitArguments(given), name, argsAsTuple: true, options })),
+      calls.map((given) => {
+        const { args, kwargs } = splitArguments(given)
+        return { name, args, kwargs, argsAsTuple: true, options }
+      }),
     )
     return results as readonly AsyncResult<Awaited<R>>[]
   }

@@ -45,6 +45,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
   /** The function's parameters, `self` left out. */
   readonly parameters: Parameters
   private readonly parts: TaskParts
+  private readonly sendDefaults: SendOptions
   private readonly definition: TaskDefinition
   private readonly base: object | undefined
 
@@ -74,6 +75,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
       app.conf.taskAnnotations,
     )
     this.options = this.parts.options
+    this.sendDefaults = Object.freeze(executionDefaults(this.parts.options))
     this.handlers = this.parts.handlers
     this.errbackStyle = this.parts.errbackStyle
     this.parameters = parametersOf(run, definition.params, this.options.bind ? 1 : 0)
@@ -99,7 +101,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
 
   /** The same task with other options for every call; it is callable, too. */
   withOptions(options: SendOptions): CallableTask<A, R, K> {
-    const presets = { ...this.presets, ...options }
+    const presets = Object.freeze({ ...this.presets, ...options })
     return callable(Object.create(this, { presets: { value: presets } }) as Task<A, R, K>)
   }
 
@@ -122,7 +124,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
   override async send(call: Call): Promise<AsyncResult<unknown>> {
     const ready = await this.ready(call)
     if (this.app.conf.taskAlwaysEager) return this.runHere(ready)
-    return this.app.publish(ready, executionDefaults(this.parts.options))
+    return this.app.publish(ready, this.sendDefaults)
   }
 
   /** `send` for many: nothing is sent when one of them is wrong. */
@@ -130,7 +132,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     const ready: Call[] = []
     for (const call of calls) ready.push(await this.ready(call))
     if (!this.app.conf.taskAlwaysEager) {
-      return this.app.publishMany(ready, executionDefaults(this.parts.options))
+      return this.app.publishMany(ready, this.sendDefaults)
     }
     const results: AsyncResult<unknown>[] = []
     for (const call of ready) results.push(await this.runHere(call))
@@ -139,7 +141,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
 
   /** A call as it is published, checked, and the options that it goes with; part of what a canvas sends. */
   async prepared(call: Call): Promise<readonly [call: Call, taskDefaults: SendOptions]> {
-    return [await this.ready(call), executionDefaults(this.parts.options)]
+    return [await this.ready(call), this.sendDefaults]
   }
 
   private async ready(call: Call): Promise<Call> {

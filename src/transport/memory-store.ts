@@ -219,5 +219,7 @@ export class MemoryStore implements QueueStore {
 
 /** A publisher that uses its buffer again must not change what waits. */
 function copied(envelope: Envelope): Envelope {
-  return { ...envelope, headers: { ...envelope.headers }, body: Uint8Array.from(envelope.body) }
+  const { contentType, contentEncoding, headers, properties } = envelope
+  const body = Uint8Array.from(envelope.body)
+  return { body, contentType, contentEncoding, headers: { ...headers }, properties }
 }

@@ -1,4 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
+import { priorityOf } from '../../protocol/message-template.js'
 import { encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
 import type { Stored } from './queue-store.js'
 import type { RedisClient } from './redis-client.js'
@@ -30,7 +31,7 @@ export class RedisPublishing {
   /** Into the queue of each; resolves when the server has them all. */
   async push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
     const texts = messages.map(({ queue, exchange, routingKey, envelope }) => {
-      const list = stepKey(this.#options, queue, stepOf(this.#options, envelope.properties.priority))
+      const list = stepKey(this.#options, queue, stepOf(this.#options, priorityOf(envelope)))
       // Each copy has a tag of its own: two holders of one tag would share an entry of `unacked`.
       return [list, this.encoded(envelope, { exchange, routingKey, deliveryTag: this.#newId() })] as const
     })
