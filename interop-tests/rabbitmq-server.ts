@@ -1,8 +1,8 @@
 /**
- * Real RabbitMQ servers for the tests: each a node of its own on free ports of 127.0.0.1 in a temporary folder, to be
- * stopped, killed, paused and started again with the same data. A start takes about five seconds: one per test file,
- * and a virtual host per test (`addVhost`). A small shell beside each server ends it and removes its folder when the
- * test process is gone, however that came about.
+ * Real RabbitMQ servers for the tests, in containers where an engine answers (server-process.ts): each a node of its own
+ * on free ports of 127.0.0.1 in a temporary folder, to be stopped, killed, paused and started again with the same data.
+ * A start takes about five seconds: one per test file, and a virtual host per test (`addVhost`). A small shell beside
+ * each server ends it and removes its folder when the test process is gone, however that came about.
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -12,14 +12,19 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { containerEngine } from './container-engine.js'
 import { ProcessGuard } from './process-guard.js'
 import { freePort, makeCertificates, type TestCertificates } from './redis-server.js'
+import { type ServerProcess, startServer, stopServer } from './server-process.js'
+
+/** `CELERIAC_RABBITMQ_IMAGE` names another one. */
+const image = process.env.CELERIAC_RABBITMQ_IMAGE ?? 'rabbitmq:3.13'
 
 /** Debian's wrappers in /usr/sbin change the user and the folder; these do not. */
 const debianScripts = '/usr/lib/rabbitmq/bin'
 
 function script(name: 'rabbitmq-server' | 'rabbitmqctl'): string {
-  return existsSync(join(debianScripts, name)) ? join(debianScripts, name) : name
+  return !containerEngine && existsSync(join(debianScripts, name)) ? join(debianScripts, name) : name
 }
 
 /**
@@ -28,6 +33,7 @@ function script(name: 'rabbitmq-server' | 'rabbitmqctl'): string {
  */
 export const noRabbit: string | undefined =
   process.env.CI ||
+  containerEngine ||
   spawnSync('sh', ['-c', `command -v ${script('rabbitmq-server')} && command -v epmd`]).status === 0
     ? undefined
     : 'rabbitmq-server is not installed (apt-get install rabbitmq-server, or brew install rabbitmq)'
@@ -55,10 +61,10 @@ export class RabbitServer {
   readonly folder: string
   private readonly tlsPort: number
   private readonly guard: ProcessGuard
-  private readonly environment: NodeJS.ProcessEnv
+  private readonly environment: Readonly<Record<string, string>>
   private readonly epmdPort: number
   private epmd: ChildProcess | undefined
-  private child: ChildProcess | undefined
+  private child: ServerProcess | undefined
   private output = ''
 
   private constructor(ports: readonly number[], options: RabbitServerOptions) {
@@ -75,7 +81,6 @@ export class RabbitServer {
     writeFileSync(join(this.folder, 'enabled_plugins'), '[].\n')
     writeFileSync(join(this.folder, '.erlang.cookie'), randomBytes(12).toString('hex'), { mode: 0o600 })
     this.environment = {
-      ...process.env,
       HOME: this.folder,
       ERL_EPMD_PORT: String(epmdPort),
       ERL_EPMD_ADDRESS: '127.0.0.1',
@@ -145,8 +150,10 @@ export class RabbitServer {
 
   /** The name service of Erlang nodes, one for this server: the usual one stays behind as a daemon. */
   private async launchEpmd(): Promise<void> {
-    if (this.epmd !== undefined) return
-    const epmd = spawn('epmd', ['-port', String(this.epmdPort)], { env: this.environment, stdio: 'ignore' })
+    // In a container it dies with the server.
+    if (this.epmd !== undefined || containerEngine !== undefined) return
+    const env = { ...process.env, ...this.environment }
+    const epmd = spawn('epmd', ['-port', String(this.epmdPort)], { env, stdio: 'ignore' })
     this.epmd = epmd
     epmd.on('error', () => {})
     if (!(await answers(this.epmdPort, performance.now() + 5000, () => epmd.exitCode !== null)))
@@ -155,20 +162,19 @@ export class RabbitServer {
 
   private async launch(): Promise<void> {
     await this.launchEpmd()
-    const child: ChildProcess = spawn(script('rabbitmq-server'), [], {
+    const child = await startServer({
+      program: script('rabbitmq-server'),
+      args: [],
+      image,
       cwd: this.folder,
       env: this.environment,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      onOutput: (text) => {
+        this.output += text
+      },
     })
     this.child = child
     let failure: string | undefined
-    const collect = (chunk: Buffer): void => {
-      this.output += chunk.toString()
-    }
-    child.stdout?.on('data', collect)
-    child.stderr?.on('data', collect)
-    child.once('error', (error) => (failure = `could not be started (${error.message})`))
-    child.once('exit', (code, signal) => (failure = `ended with ${code ?? signal}`))
+    void child.ended.then((how) => (failure = `ended with ${how}`))
     this.guard.watch([child.pid, this.epmd?.pid].filter((pid) => pid !== undefined))
     const end = performance.now() + startBoundMs
     if (await answers(this.port, end, () => failure !== undefined)) return
@@ -179,11 +185,10 @@ export class RabbitServer {
 
   /** Runs `rabbitmqctl` on this server and gives what it printed (half a second each). */
   async ctl(...args: string[]): Promise<string> {
-    const { stdout } = await run(script('rabbitmqctl'), ['-q', ...args], {
-      cwd: this.folder,
-      env: this.environment,
-      timeout: 60_000,
-    })
+    const command = [script('rabbitmqctl'), '-q', ...args] as const
+    if (this.child?.exec !== undefined) return this.child.exec(command)
+    const env = { ...process.env, ...this.environment }
+    const { stdout } = await run(command[0], command.slice(1), { cwd: this.folder, env, timeout: 60_000 })
     return stdout
   }
 
@@ -221,15 +226,9 @@ export class RabbitServer {
 
   /** Ends the server in order (SIGTERM) or with another signal. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    const child = this.child
+    const { child } = this
     this.child = undefined
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    child.kill(signal)
-    child.kill('SIGCONT')
-    const late = setTimeout(() => child.kill('SIGKILL'), 20_000)
-    await exited
-    clearTimeout(late)
+    await stopServer(child, signal, 20_000)
   }
 
   /** SIGKILL; resolves when it is gone. `restart()` brings it back. */

@@ -1,23 +1,28 @@
 /**
- * Real Redis servers for the tests: each on a free port of 127.0.0.1 in a temporary folder of its own, to be stopped,
- * killed, paused and started again on the same port. A small shell beside each server ends it and removes its folder
- * when the test process is gone, however that came about.
+ * Real Redis servers for the tests, in containers where an engine answers (server-process.ts): each on a free port of
+ * 127.0.0.1 in a temporary folder of its own, to be stopped, killed, paused and started again on the same port. A small
+ * shell beside each server ends it and removes its folder when the test process is gone, however that came about.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
+import { containerEngine } from './container-engine.js'
 import { ProcessGuard } from './process-guard.js'
+import { type ServerProcess, startServer, stopServer } from './server-process.js'
+
+/** `CELERIAC_REDIS_IMAGE` names another one. */
+const image = process.env.CELERIAC_REDIS_IMAGE ?? 'redis:7.4'
 
 /**
  * Why tests that need Redis cannot run here, for `describe.skipIf(noRedis)`; undefined when they can. In CI always
  * undefined: there a missing server is a failure.
  */
 export const noRedis: string | undefined =
-  process.env.CI || spawnSync('redis-server', ['--version']).status === 0
+  process.env.CI || containerEngine || spawnSync('redis-server', ['--version']).status === 0
     ? undefined
     : 'redis-server is not installed (apt-get install redis-server, or brew install redis)'
 
@@ -74,7 +79,7 @@ export class RedisServer {
   private readonly options: RedisServerOptions
   private readonly guard: ProcessGuard
   private readonly clients = new Set<Redis>()
-  private child: ChildProcess | undefined
+  private child: ServerProcess | undefined
   private output = ''
 
   private constructor(port: number, options: RedisServerOptions) {
@@ -137,32 +142,32 @@ export class RedisServer {
   }
 
   private async launch(): Promise<void> {
-    const child: ChildProcess = spawn(this.options.program ?? 'redis-server', ['redis.conf'], {
+    const program = this.options.program ?? 'redis-server'
+    const child = await startServer({
+      program,
+      args: [join(this.folder, 'redis.conf')],
+      image,
       cwd: this.folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      reads: this.certificates === undefined ? [] : [dirname(this.certificates.ca)],
+      onOutput: (text) => {
+        this.output += text
+      },
     })
     this.child = child
-    const collect = (chunk: Buffer): void => {
-      this.output += chunk.toString()
-    }
-    child.stdout?.on('data', collect)
-    child.stderr?.on('data', collect)
-    const ended = new AbortController()
+    this.guard.watch([child.pid])
+    let cancel = (): void => {}
     const failure = new Promise<never>((_resolve, reject) => {
-      const fail = (why: string): void =>
-        reject(new Error(`${this.options.program ?? 'redis-server'} ${why}; it printed:\n${this.output}`))
+      const fail = (why: string): void => reject(new Error(`${program} ${why}; it printed:\n${this.output}`))
       const timer = setTimeout(() => fail(`did not answer PING within ${startBoundMs} ms`), startBoundMs)
-      ended.signal.addEventListener('abort', () => clearTimeout(timer))
-      child.once('error', (error) => fail(`could not be started (${error.message})`))
-      child.once('exit', (code, signal) => fail(`ended with ${code ?? signal}`))
+      cancel = () => clearTimeout(timer)
+      void child.ended.then((how) => fail(`ended with ${how}`))
     })
     failure.catch(() => {})
-    this.guard.watch(child.pid === undefined ? [] : [child.pid])
     const client = this.client({ maxRetriesPerRequest: null, retryStrategy: () => 20 })
     try {
       await Promise.race([client.ping(), failure])
     } finally {
-      ended.abort()
+      cancel()
       this.release(client)
     }
   }
@@ -192,15 +197,9 @@ export class RedisServer {
 
   /** Ends the server in order (SIGTERM: an append-only file is complete) or with another signal. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    const child = this.child
+    const { child } = this
     this.child = undefined
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    child.kill(signal)
-    child.kill('SIGCONT')
-    const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
-    await exited
-    clearTimeout(late)
+    await stopServer(child, signal, 10_000)
     this.guard.watch([])
   }
 

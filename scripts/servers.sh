@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves (redis-server, redis-sentinel, rabbitmq-server, and openssl
-# for their certificates) when they are missing and apt may be used. Elsewhere it says what to install; the tests then
-# skip what needs a server, and fail in CI. Safe to call from several processes at once.
+# for their certificates) when they are missing and apt may be used. Where a container engine answers, the servers run
+# there instead (interop-tests/container-engine.ts). Elsewhere it says what to install; the tests then skip what needs a
+# server, and fail in CI. Safe to call from several processes at once.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+programs=(redis-server redis-sentinel rabbitmq-server openssl)
+if { [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ]; } && [ -x node_modules/.bin/tsx ] &&
+  node_modules/.bin/tsx -e "import('./interop-tests/container-engine.ts').then((it) => process.exit(it.containerEngine ? 0 : 1))"; then
+  programs=(openssl)
+fi
 missing=()
-for program in redis-server redis-sentinel rabbitmq-server openssl; do
+for program in "${programs[@]}"; do
   command -v "$program" >/dev/null 2>&1 || missing+=("$program")
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0
