@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { describe, expect, it } from 'vitest'
+import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
 import { type Clock, systemClock } from '../clock.js'
 import { ConnectionLostError, DeliveryLostError, LeaseLostError } from '../errors.js'
 import { Collector, toQueue } from './collector.conformance.js'
-import { openRedis, type RedisClient } from './redis-client.js'
+import type { RedisClient } from './redis-client.js'
+import { useRedis } from './redis-rig.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection } from './transport.js'
 
@@ -34,22 +34,9 @@ describe.skipIf(noRedis)(`leases over Redis (${noRedis ?? 'redis-server is insta
   let clock: JumpingClock
   let connections: Connection[]
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    admin = await openRedis(server.url)
-  })
-  afterAll(async () => {
-    admin.close()
-    await server.close()
-  })
-  beforeEach(async () => {
-    await admin.run('FLUSHALL')
-    queue = `q-${randomUUID()}`
+  useRedis((rig) => {
+    ;({ server, admin, queue, connections } = rig)
     clock = new JumpingClock()
-    connections = []
-  })
-  afterEach(async () => {
-    await Promise.all(connections.map((connection) => connection.close()))
   })
 
   async function holding(

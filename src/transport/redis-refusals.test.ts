@@ -1,11 +1,11 @@
 /** Redis does not undo a script that fails halfway: whatever the server refuses, no message may be gone. */
-import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { describe, expect, it, vi } from 'vitest'
+import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
 import { decodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
 import { DeliveryLostError } from '../errors.js'
 import { Collector, toQueue } from './collector.conformance.js'
-import { openRedis, type RedisClient } from './redis-client.js'
+import type { RedisClient } from './redis-client.js'
+import { useRedis } from './redis-rig.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection } from './transport.js'
 
@@ -15,21 +15,8 @@ describe.skipIf(noRedis)(`refusals of Redis (${noRedis ?? 'redis-server is insta
   let queue: string
   let connections: Connection[]
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    admin = await openRedis(server.url)
-  })
-  afterAll(async () => {
-    admin.close()
-    await server.close()
-  })
-  beforeEach(async () => {
-    await admin.run('FLUSHALL')
-    queue = `q-${randomUUID()}`
-    connections = []
-  })
-  afterEach(async () => {
-    await Promise.all(connections.map((connection) => connection.close()))
+  useRedis((rig) => {
+    ;({ server, admin, queue, connections } = rig)
   })
 
   async function connect(visibilityTimeout = 60, url = server.url): Promise<Connection> {

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { decodeVirtualEnvelope, encodeVirtualEnvelope } from '../../protocol/virtual-envelope.js'
 import { BrokerUnavailableError, ConfigError, ConnectionLostError, DeliveryLostError } from '../errors.js'
 import { ackAndForget, Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { openRedis, type RedisClient } from './redis-client.js'
+import { useRedis } from './redis-rig.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection, Delivery, Outgoing } from './transport.js'
 
@@ -17,21 +18,8 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
   let queue: string
   let connections: Connection[]
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    admin = await openRedis(server.url)
-  })
-  afterAll(async () => {
-    admin.close()
-    await server.close()
-  })
-  beforeEach(async () => {
-    await admin.run('FLUSHALL')
-    queue = `q-${randomUUID()}`
-    connections = []
-  })
-  afterEach(async () => {
-    await Promise.all(connections.map((connection) => connection.close()))
+  useRedis((rig) => {
+    ;({ server, admin, queue, connections } = rig)
   })
 
   async function connect(
