@@ -2,10 +2,10 @@
  * `npm run bench`: celeriac beside real Celery, in one run, in interleaved rounds. Every round checks that each task
  * ran exactly once. See README.md for what the figures mean.
  *
- *   --rounds N    rounds of each measure (default 3)
+ *   --rounds N    rounds of each measure (default 5)
  *   --tasks N     tasks of a drain on the filesystem (default 1000)
  *   --only NAME   one of memory, drain, publish, latency, soak, redis, rabbitmq, canvas
- *   --part NAMES  of redis: drain, publish, latency, startup, memory, eta (default all), separated by commas; of
+ *   --part NAMES  of redis: drain, noop, publish, latency, startup, memory, eta (default all), separated by commas; of
  *                 rabbitmq: drain, publish; of canvas: chord, bigchord, chain, chains
  *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
  *   --no-persistence  a Redis server that keeps nothing on disk (default: append-only file, flushed every second)
@@ -23,13 +23,13 @@ import { Figures } from './figures.js'
 import { drainFolder, latency, publishFolder } from './folder-rounds.js'
 import { drainMemory } from './memory-drain.js'
 import { RabbitRounds } from './rabbitmq/rounds.js'
-import { installPeers } from './redis/processes.js'
+import { installGevent, installPeers } from './redis/processes.js'
 import { RedisRounds } from './redis/rounds.js'
 import { type Kind, root } from './workers.js'
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '5' },
     tasks: { type: 'string', default: '1000' },
     only: { type: 'string' },
     part: { type: 'string' },
@@ -100,6 +100,7 @@ async function redis(): Promise<void> {
   try {
     const kinds = measures.kinds(hasGevent()).filter((kind) => only?.includes(kind) ?? true)
     const main = kinds.filter((kind) => ['celeriac', 'bullmq 50', 'celery prefork 2'].includes(kind))
+    const gevent = kinds.filter((kind) => kind === 'celery gevent 100')
     const clients = (['celeriac', 'bullmq', 'celery-node', 'ioredis', 'celery'] as const).filter(
       (kind) => (only?.includes(kind) ?? true) && (kind !== 'celery' || python !== undefined),
     )
@@ -117,13 +118,23 @@ async function redis(): Promise<void> {
           }
         }
       }
+      for (const ignoreResult of [false, true]) {
+        for (const kind of has('noop') ? kinds : []) {
+          if (ignoreResult && kind === 'celery-node') continue
+          const size = kind.startsWith('celery ') ? Math.ceil(count / 10) : count
+          await measures.drain(kind, size, { ignoreResult, lateAck: false, task: 'noop' })
+        }
+      }
       for (const kind of has('publish') ? clients : []) await measures.publish(kind, count)
       const answering = kinds.filter((kind) => main.includes(kind) || kind === 'floor')
-      for (const kind of has('latency') ? answering : []) await measures.latency(kind, 300)
-      for (const kind of has('startup') ? main : []) await measures.startUp(kind)
+      for (const kind of has('latency') ? [...answering, ...gevent] : []) {
+        await measures.latency(kind, 800)
+        if (kind === 'celery prefork 2') await measures.latency(kind, 800, 'celeriac')
+      }
+      for (const kind of has('startup') ? [...main, ...gevent] : []) await measures.startUp(kind)
     }
     const once = main.filter((kind) => !kind.startsWith('bullmq'))
-    for (const kind of has('memory') ? main : []) await measures.memory(kind, 100_000)
+    for (const kind of has('memory') ? [...main, ...gevent] : []) await measures.memory(kind, 100_000)
     for (const kind of has('eta') ? once : []) await measures.etas(kind, 50_000)
   } finally {
     await measures.close()
@@ -180,12 +191,14 @@ async function canvas(): Promise<void> {
   }
 }
 
+/** Where it cannot be installed, it is left out, and said so. */
 function hasGevent(): boolean {
   if (python === undefined) return false
   try {
-    execFileSync(python, ['-c', 'import gevent'], { stdio: 'ignore' })
+    installGevent(python)
     return true
-  } catch {
+  } catch (error) {
+    progress(`Celery with gevent is not measured: ${String(error)}`)
     return false
   }
 }

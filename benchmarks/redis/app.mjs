@@ -18,3 +18,9 @@ export const add = app.task(
     return x + y
   },
 )
+
+export const noop = app.task(
+  'bench.noop',
+  { ignoreResult: BENCH_IGNORE === '1', acksLate: BENCH_LATE === '1' },
+  (x) => record(x),
+)

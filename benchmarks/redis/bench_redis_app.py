@@ -23,6 +23,15 @@ def add(x, y):
     return x + y
 
 
+@app.task(
+    name="bench.noop",
+    ignore_result=os.environ.get("BENCH_IGNORE") == "1",
+    acks_late=os.environ.get("BENCH_LATE") == "1",
+)
+def noop(x):
+    os.write(log, b"%10d %20d\n" % (x, time.time_ns() // 1000))
+
+
 def publish(count):
     add.apply_async((0, 1))
     began = time.perf_counter()

@@ -8,5 +8,6 @@ worker.register('bench.add', (x, y) => {
   record(x)
   return x + y
 })
+worker.register('bench.noop', (x) => record(x))
 worker.start()
 process.on('SIGTERM', () => process.exit())

@@ -24,10 +24,15 @@ async function celeriacClient() {
   const { Celery } = await import('celeriac')
   const url = process.env.BENCH_URL
   const app = new Celery('bench', { brokerUrl: url, resultBackend: process.env.BENCH_RESULTS ?? url })
-  const add = app.remote('bench.add', process.env.BENCH_IGNORE === '1' ? { ignoreResult: true } : {})
+  const options = process.env.BENCH_IGNORE === '1' ? { ignoreResult: true } : {}
+  const add = app.remote('bench.add', options)
+  const noop = app.remote('bench.noop', options)
   return {
     one: (number) => add.delay(number, 1),
-    bulk: (numbers) => add.delayMany(numbers.map((number) => [number, 1])),
+    bulk: (numbers) =>
+      process.env.BENCH_TASK === 'noop'
+        ? noop.delayMany(numbers.map((number) => [number]))
+        : add.delayMany(numbers.map((number) => [number, 1])),
     eta: (number, at) => add.applyAsync({ args: [number, 1], eta: new Date(at) }),
     withResult: async (number) => (await add.delay(number, 1)).get({ timeout: 60 }),
     close: () => app.close(),
@@ -48,7 +53,14 @@ async function bullmqClient() {
       await events.waitUntilReady()
     },
     one: (number) => queue.add('add', { x: number, y: 1 }),
-    bulk: (numbers) => queue.addBulk(numbers.map((number) => ({ name: 'add', data: { x: number, y: 1 } }))),
+    bulk: (numbers) =>
+      queue.addBulk(
+        numbers.map((number) =>
+          process.env.BENCH_TASK === 'noop'
+            ? { name: 'noop', data: { x: number } }
+            : { name: 'add', data: { x: number, y: 1 } },
+        ),
+      ),
     withResult: async (number) =>
       (await queue.add('add', { x: number, y: 1 })).waitUntilFinished(events, 60_000),
     close: async () => {

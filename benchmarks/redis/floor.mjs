@@ -48,9 +48,12 @@ async function pushed() {
   await news
 }
 
-const task = async (x, y) => {
-  record(x)
-  return x + y
+const tasks = {
+  'bench.add': async (x, y) => {
+    record(x)
+    return x + y
+  },
+  'bench.noop': async (x) => record(x) ?? null,
 }
 async function loop() {
   for (;;) {
@@ -61,7 +64,9 @@ async function loop() {
     }
     const messages = items.map((raw) => JSON.parse(raw))
     const values = await Promise.all(
-      messages.map(({ body }) => task(...JSON.parse(Buffer.from(body, 'base64').toString())[0])),
+      messages.map(({ headers, body }) =>
+        tasks[headers.task](...JSON.parse(Buffer.from(body, 'base64').toString())[0]),
+      ),
     )
     if (!isIgnored) {
       const keys = messages.map(({ headers }) => `celery-task-meta-${headers.id}`)

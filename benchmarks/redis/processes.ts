@@ -1,6 +1,14 @@
 /** Workers and clients of the comparison over Redis, and what is left on the server after them. */
 import { execFile, execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { RedisServer } from '../../interop-tests/redis-server.js'
@@ -26,6 +34,8 @@ export interface Round {
   readonly folder: string
   readonly ignoreResult: boolean
   readonly lateAck: boolean
+  /** `add` gives the sum of its two arguments, `noop` nothing; default `add`. */
+  readonly task?: 'add' | 'noop'
   readonly python: string | undefined
 }
 
@@ -51,6 +61,27 @@ export function installPeers(): void {
   })
 }
 
+const geventFolder = join(root, '.cache', 'bench-gevent')
+
+/**
+ * Installs Celery with gevent into .cache/, by benchmarks/peers/requirements.txt; gives its Python. `python` is any of
+ * the same version. Throws what pip says when that cannot be had.
+ */
+export function installGevent(python: string): string {
+  const from = join(root, 'benchmarks', 'peers', 'requirements.txt')
+  const pins =
+    readFileSync(from, 'utf8') + readFileSync(join(root, 'python-fixtures', 'requirements.txt'), 'utf8')
+  const stamp = join(geventFolder, 'pins.txt')
+  const own = join(geventFolder, 'bin', 'python')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === pins) return own
+  rmSync(geventFolder, { recursive: true, force: true })
+  execFileSync(python, ['-m', 'venv', geventFolder], { stdio: 'pipe' })
+  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', from]
+  execFileSync(own, install, { stdio: 'pipe' })
+  writeFileSync(stamp, pins)
+  return own
+}
+
 /** The environment of every process of a round. */
 export function environmentOf(round: Round, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return {
@@ -60,6 +91,7 @@ export function environmentOf(round: Round, more: NodeJS.ProcessEnv = {}): NodeJ
     ...(round.resultsUrl === undefined ? {} : { BENCH_RESULTS: round.resultsUrl }),
     BENCH_IGNORE: round.ignoreResult ? '1' : '0',
     BENCH_LATE: round.lateAck ? '1' : '0',
+    BENCH_TASK: round.task ?? 'add',
     BENCH_PEERS: peersFolder,
     PYTHONDONTWRITEBYTECODE: '1',
     ...more,
@@ -96,10 +128,11 @@ function commandOf(
     case 'amqplib floor':
       return node('../rabbitmq/floor.mjs')
     default: {
-      if (python === undefined) throw new Error('No Python with Celery: see scripts/python-env.sh')
       const [, pool = 'solo', size] = kind.split(' ')
+      const own = pool === 'gevent' ? join(geventFolder, 'bin', 'python') : python
+      if (own === undefined) throw new Error('No Python with Celery: see scripts/python-env.sh')
       const args = ['-m', 'celery', '-A', 'bench_redis_app', 'worker', '-l', 'ERROR', '-P', pool]
-      return [python, [...args, ...(size === undefined ? [] : ['-c', size]), ...quiet]]
+      return [own, [...args, ...(size === undefined ? [] : ['-c', size]), ...quiet]]
     }
   }
 }

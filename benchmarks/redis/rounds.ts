@@ -20,7 +20,12 @@ import {
 export interface Drain {
   readonly ignoreResult: boolean
   readonly lateAck: boolean
+  /** Default `add`. */
+  readonly task?: 'add' | 'noop'
 }
+
+/** Tasks of each latency round that are not counted, whoever runs them: engines and interpreters warm up. */
+const warmUp = 200
 
 /** The measures of one server, which lives until `close`. */
 export class RedisRounds {
@@ -71,7 +76,8 @@ export class RedisRounds {
       const runs = exactRuns(round.folder, count)
       const first = runs[0]?.startedAtMs ?? 0
       const last = runs.at(-1)?.startedAtMs ?? 0
-      const name = `drain redis, ${how.ignoreResult ? 'results ignored' : 'results stored'}, ${how.lateAck ? 'late' : 'early'} ack`
+      const what = how.task === 'noop' ? 'drain of no-ops redis' : 'drain redis'
+      const name = `${what}, ${how.ignoreResult ? 'results ignored' : 'results stored'}, ${how.lateAck ? 'late' : 'early'} ack`
       this.#figures.add(name, kind, 'tasks/s', ((count - 1) / (last - first)) * 1000)
       this.#figures.add(`${name}, processor`, kind, 'µs/task', micros / count)
     })
@@ -117,32 +123,35 @@ export class RedisRounds {
     }
   }
 
-  /** 100 tasks a second to an idle worker: until the start, and until the client has the result. */
-  async latency(kind: RedisKind, count: number): Promise<void> {
+  /**
+   * 100 tasks a second to an idle worker: until the start, and until the client has the result. `client` sends to
+   * another's worker: celeriac's to Celery's.
+   */
+  async latency(kind: RedisKind, count: number, client: 'own' | 'celeriac' = 'own'): Promise<void> {
     await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
       const message = kind === 'floor' ? await this.#oneMessage(round) : ''
       const worker = startWorker(kind, round)
       try {
-        const client = kind === 'floor' ? 'ioredis' : kind.startsWith('bullmq') ? 'bullmq' : kind
-        const told = kind.startsWith('celery ')
-          ? await runPython<Latencies>(round, ['latency', String(count)])
-          : await runClient<Latencies>(round, [client, 'latency', String(count)], { BENCH_MESSAGE: message })
-        await whenRan(round.folder, count, worker)
-        const toStart = exactRuns(round.folder, count)
-          .filter(({ number }) => number > 0)
+        const all = count + warmUp
+        const own = kind === 'floor' ? 'ioredis' : kind.startsWith('bullmq') ? 'bullmq' : kind
+        const sender = client === 'own' ? own : client
+        const told = sender.startsWith('celery ')
+          ? await runPython<Latencies>(round, ['latency', String(all)])
+          : await runClient<Latencies>(round, [sender, 'latency', String(all)], { BENCH_MESSAGE: message })
+        await whenRan(round.folder, all, worker)
+        const toStart = exactRuns(round.folder, all)
+          .filter(({ number }) => number >= warmUp)
           .map(({ number, startedAtMs }) => startedAtMs - (told.sent[number] ?? 0))
+        // The first of all, which connects, has no time of its own.
+        const toResult = told.took.slice(warmUp - 1)
+        const who = client === 'own' ? kind : `${kind}, sent by ${client}`
         for (const [name, share] of [
           ['p50', 0.5],
           ['p95', 0.95],
           ['p99', 0.99],
         ] as const) {
-          this.#figures.add(`latency redis, enqueue to start, ${name}`, kind, 'ms', quantile(toStart, share))
-          this.#figures.add(
-            `latency redis, enqueue to result, ${name}`,
-            kind,
-            'ms',
-            quantile(told.took, share),
-          )
+          this.#figures.add(`latency redis, enqueue to start, ${name}`, who, 'ms', quantile(toStart, share))
+          this.#figures.add(`latency redis, enqueue to result, ${name}`, who, 'ms', quantile(toResult, share))
         }
       } finally {
         await worker.stop()
@@ -166,7 +175,10 @@ export class RedisRounds {
     })
   }
 
-  /** Resident memory of all processes of a worker: idle after one task, and after `count`. */
+  /**
+   * Resident memory of all processes of a worker: idle after one task, and after each tenth of `count`, so that one can
+   * see whether it goes on growing.
+   */
   async memory(kind: RedisKind, count: number): Promise<void> {
     await this.#round({ ignoreResult: true, lateAck: false }, async (round) => {
       const client = kind.startsWith('bullmq') ? 'bullmq' : 'celeriac'
@@ -179,10 +191,11 @@ export class RedisRounds {
         const steps = 10
         for (let step = 0; step < steps; step += 1) {
           await runClient(round, [client, 'bulk', String(count / steps)])
-          await whenRan(round.folder, 1 + (count / steps) * (step + 1), worker, 300_000)
+          const ran = (count / steps) * (step + 1)
+          await whenRan(round.folder, 1 + ran, worker, 300_000)
+          await pause(1500)
+          this.#figures.add(`memory redis, after ${ran} tasks`, kind, 'MB', treeMemoryMb(worker.pid))
         }
-        await pause(1500)
-        this.#figures.add(`memory redis, after ${count} tasks`, kind, 'MB', treeMemoryMb(worker.pid))
       } finally {
         await worker.stop()
       }
