@@ -314,7 +314,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   // ---- what tasks, signatures and runs ask of their app ----
 
   publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
-    return this.sending.track(this.publishOne(call, taskDefaults))
+    return this.publishOne(call, taskDefaults)
   }
 
   async publishMany(
@@ -395,14 +395,23 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   }
 
   private async publishOne(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
-    const context = currentTask()
-    const request = this.requestOf(call, taskDefaults, context)
-    const expected = this.expected(request, context)
-    if (expected !== undefined) await expected
-    const sent = await (this.interceptors.wrapPublishing
-      ? this.interceptors.publish(request, (one) => this.sendOne(one))
-      : this.sendOne(request))
-    return this.resultOf(request, sent, context)
+    this.sending.begin()
+    try {
+      const context = currentTask()
+      const request = this.requestOf(call, taskDefaults, context)
+      const expected = this.expected(request, context)
+      if (expected !== undefined) await expected
+      if (this.interceptors.wrapPublishing) {
+        const sent = await this.interceptors.publish(request, (one) => this.publisher.sendOne(one))
+        return this.resultOf(request, sent, context)
+      }
+      const begun = this.publisher.begin(request)
+      if (begun === undefined) return this.resultOf(request, await this.publisher.sendOne(request), context)
+      await begun.published
+      return this.resultOf(request, begun.sent, context)
+    } finally {
+      this.sending.end()
+    }
   }
 
   private publishAll(
@@ -443,10 +452,6 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     const result = new AsyncResult(sent.id, this, { ignored: sent.ignoreResult })
     if (request.options.addToParent !== false) context?.addTrail(result)
     return result
-  }
-
-  private sendOne(request: SendRequest): Promise<Sent> {
-    return this.publisher.send([request]).then((sent) => sent[0] as Sent)
   }
 
   private publishByName(call: Call): Promise<AsyncResult<unknown>> {

@@ -130,6 +130,22 @@ export class Publisher {
     return sent
   }
 
+  /** `send` for one. */
+  async sendOne(request: SendRequest): Promise<Sent> {
+    return (await this.send([request]))[0] as Sent
+  }
+
+  /**
+   * `sendOne` with nothing in between: of a thousand calls under way, each promise would be kept until its answer.
+   * Undefined where receivers of before_task_publish must be waited for. Throws what `send` rejects with before anything
+   * is sent.
+   */
+  begin(request: SendRequest): { readonly sent: Sent; readonly published: Promise<void> } | undefined {
+    if (this.deps.signals.beforeTaskPublish.hasReceivers) return undefined
+    const { ready, sent } = this.prepared([request])
+    return { sent: sent[0] as Sent, published: this.publishRun(ready, request.options) }
+  }
+
   /**
    * Publishes the message of `request` again as a retry (wire-format 1.4), to the queue that it came from unless the
    * options name another place. Throws as `send` does.

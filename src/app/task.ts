@@ -121,16 +121,22 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
   }
 
   /** Checks a call and sends it with the task's own options, or runs it with `taskAlwaysEager`. */
-  override async send(call: Call): Promise<AsyncResult<unknown>> {
-    const ready = await this.ready(call)
-    if (this.app.conf.taskAlwaysEager) return this.runHere(ready)
-    return this.app.publish(ready, this.sendDefaults)
+  override send(call: Call): Promise<AsyncResult<unknown>> {
+    try {
+      const ready = this.ready(call)
+      return ready instanceof Promise ? ready.then((one) => this.sendReady(one)) : this.sendReady(ready)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** `send` for many: nothing is sent when one of them is wrong. */
   override async sendMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
     const ready: Call[] = []
-    for (const call of calls) ready.push(await this.ready(call))
+    for (const call of calls) {
+      const one = this.ready(call)
+      ready.push(one instanceof Promise ? await one : one)
+    }
     if (!this.app.conf.taskAlwaysEager) {
       return this.app.publishMany(ready, this.sendDefaults)
     }
@@ -144,16 +150,27 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     return [await this.ready(call), this.sendDefaults]
   }
 
-  private async ready(call: Call): Promise<Call> {
+  private sendReady(ready: Call): Promise<AsyncResult<unknown>> {
+    return this.app.conf.taskAlwaysEager ? this.runHere(ready) : this.app.publish(ready, this.sendDefaults)
+  }
+
+  /** A promise only where a schema may take its time: of calls under way, each is kept until its answer. */
+  private ready(call: Call): Call | Promise<Call> {
     const { softTimeLimit, timeLimit } = this.options
     if (softTimeLimit && timeLimit && softTimeLimit > timeLimit) {
       throw new InvalidArgumentError(
         `Task ${this.name}: soft_time_limit must be less than or equal to time_limit (${softTimeLimit} > ${timeLimit})`,
       )
     }
-    const checked = await this.checked(call)
+    if (this.parts.typing) checkArguments(this.callName, this.parameters, call.args, call.kwargs)
+    return this.definition.validateOnSend === true
+      ? this.validated(call).then((valid) => this.shadowed(valid))
+      : this.shadowed(call)
+  }
+
+  private shadowed(call: Call): Call {
     const shadow = call.options.shadow ?? this.definition.shadowName?.(call.args, call.kwargs, call.options)
-    return shadow === undefined ? checked : { ...checked, options: { ...checked.options, shadow } }
+    return shadow === undefined ? call : { ...call, options: { ...call.options, shadow } }
   }
 
   private async runHere(call: Call): Promise<AsyncResult<unknown>> {
@@ -162,10 +179,8 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     return (await this.app.runEagerly(this, arrived)) as unknown as AsyncResult<unknown>
   }
 
-  private async checked(call: Call): Promise<Call> {
-    if (this.parts.typing) checkArguments(this.callName, this.parameters, call.args, call.kwargs)
-    const { validateOnSend, args: argsSchema, kwargs: kwargsSchema } = this.definition
-    if (validateOnSend !== true) return call
+  private async validated(call: Call): Promise<Call> {
+    const { args: argsSchema, kwargs: kwargsSchema } = this.definition
     if (kwargsSchema !== undefined) await this.validKwargs(kwargsSchema, call.kwargs)
     if (argsSchema !== undefined) await this.validArgs(argsSchema, this.bound(call.args, call.kwargs))
     return call

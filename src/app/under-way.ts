@@ -24,9 +24,19 @@ export class UnderWay {
 
   /** Counts `work` until it settles; gives it back. */
   track<T>(work: Promise<T>): Promise<T> {
-    this.count += 1
+    this.begin()
     work.then(this.ended, this.ended)
     return work
+  }
+
+  /** Counts what its owner ends with `end`, however it goes: `track` without a promise of its own. */
+  begin(): void {
+    this.count += 1
+  }
+
+  /** Once for each `begin`. */
+  end(): void {
+    this.ended()
   }
 
   /** Resolves when nothing is under way, or when the bound is over. Never rejects. */

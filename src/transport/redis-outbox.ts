@@ -9,27 +9,34 @@ const longestPush = 1_000_000
 export class RedisOutbox {
   readonly #client: RedisClient
   /** Pushes of this turn that have not gone out yet, by list. */
-  readonly #outgoing = new Map<string, { readonly texts: string[]; readonly sent: Promise<unknown> }>()
+  readonly #outgoing = new Map<string, { readonly texts: string[]; readonly sent: Promise<void> }>()
 
   constructor(client: RedisClient) {
     this.#client = client
   }
 
   /** Sends at the end of this turn; what waits for one list goes in order, and fails on its own. */
-  push(list: string, text: string): Promise<unknown> {
+  push(list: string, text: string): Promise<void> {
     const known = this.#outgoing.get(list)
     if (known !== undefined) {
       known.texts.push(text)
       return known.sent
     }
     const texts = [text]
-    const turn = new Promise<void>((resolve) => process.nextTick(resolve))
-    const sent = turn.then(() => {
-      this.#outgoing.delete(list)
-      return this.#client.batch(pushes(list, texts))
+    const sent = new Promise<void>((resolve, reject) => {
+      process.nextTick(() => {
+        this.#outgoing.delete(list)
+        this.#send(list, texts).then(() => resolve(), reject)
+      })
     })
     this.#outgoing.set(list, { texts, sent })
     return sent
+  }
+
+  #send(list: string, texts: readonly string[]): Promise<unknown> {
+    const [text] = texts
+    if (texts.length === 1 && text !== undefined) return this.#client.run('LPUSH', list, text)
+    return this.#client.batch(pushes(list, texts))
   }
 }
 

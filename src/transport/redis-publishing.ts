@@ -29,16 +29,36 @@ export class RedisPublishing {
   }
 
   /** Into the queue of each; resolves when the server has them all. */
-  async push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
-    const texts = messages.map(({ queue, exchange, routingKey, envelope }) => {
-      const list = stepKey(this.#options, queue, stepOf(this.#options, priorityOf(envelope)))
-      // Each copy has a tag of its own: two holders of one tag would share an entry of `unacked`.
-      return [list, this.encoded(envelope, { exchange, routingKey, deliveryTag: this.#newId() })] as const
-    })
+  push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
+    const [first] = messages
+    if (messages.length !== 1 || first === undefined || signal !== undefined)
+      return this.#pushAll(messages, signal)
+    try {
+      // The promise of all that share the command: many may wait for it.
+      return this.#outbox.push(this.#listOf(first), this.#textOf(first))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async #pushAll(messages: readonly Stored[], signal: AbortSignal | undefined): Promise<void> {
+    const texts = messages.map((message) => this.#textOf(message))
     signal?.throwIfAborted()
     // What many callers push in one turn of the event loop shares a command.
-    const sent = texts.map(([list, text]) => this.#outbox.push(list, text))
-    await (sent.length === 1 ? sent[0] : Promise.all(new Set(sent)))
+    const sent = new Set<Promise<void>>()
+    for (const [at, message] of messages.entries()) {
+      sent.add(this.#outbox.push(this.#listOf(message), texts[at] as string))
+    }
+    await Promise.all(sent)
+  }
+
+  #listOf({ queue, envelope }: Stored): string {
+    return stepKey(this.#options, queue, stepOf(this.#options, priorityOf(envelope)))
+  }
+
+  /** Each copy has a tag of its own: two holders of one tag would share an entry of `unacked`. */
+  #textOf({ exchange, routingKey, envelope }: Stored): string {
+    return this.encoded(envelope, { exchange, routingKey, deliveryTag: this.#newId() })
   }
 
   /** To whoever hears the exchange at this moment. */

@@ -75,6 +75,8 @@ export class RedisStore implements QueueStore {
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
   #endLeaseThread: (() => Promise<void>) | undefined
+  /** The last claim left nothing behind. */
+  #isDry = false
   /** The last claim gave what had been parked. */
   #wasParked = false
   #isEnded = false
@@ -160,10 +162,12 @@ export class RedisStore implements QueueStore {
       if (parked.length > 0) return parked
       if (stored.length > 0) {
         // Looking without watching first: a busy worker pays for tracking only when it has run dry.
-        const watches = !isFirst && (await this.#arrivals.track())
+        const looks = isFirst && !this.#isDry
+        const watches = !looks && (await this.#arrivals.track())
         const { claimed, isEmpty } = await this.#take(stored, max, watches)
+        this.#isDry = claimed.length < max
         if (claimed.length > 0) return claimed
-        if (isFirst || !isEmpty) continue
+        if (looks || !isEmpty) continue
       }
       await this.#arrivals.wait(since, signal, stored.length > 0 ? this.parking.untilLookMs : undefined)
     }
@@ -291,6 +295,7 @@ export class RedisStore implements QueueStore {
     this.#unseen.end(mark)
     const [served, refused, ...items] = reply as [number, Buffer, ...(number | Buffer)[]]
     if (served === -2) {
+      if (refused.length > 0) throw unreadableQueue(refused)
       const watched = items.flatMap((number) => stepKeys(options, order[Number(number) - 1] as string))
       return { claimed: [], isEmpty: (await this.#watch(watched)) === 0 }
     }
@@ -308,8 +313,7 @@ export class RedisStore implements QueueStore {
       found.push({ queue, tag: String(items[at + 1]), mark, bytes })
     }
     const claimed = await this.#taken(found, heldUntil)
-    if (items.length === 0 && refused.length > 0)
-      throw new Error(`a queue cannot be read: ${refused.toString()}`)
+    if (items.length === 0 && refused.length > 0) throw unreadableQueue(refused)
     return { claimed, isEmpty: items.length === 0 }
   }
 
@@ -407,6 +411,10 @@ export class RedisStore implements QueueStore {
     this.#client.close()
     this.onLost?.(cause)
   }
+}
+
+function unreadableQueue(refused: Buffer): Error {
+  return new Error(`a queue cannot be read: ${refused.toString()}`)
 }
 
 function reasonFor(bytes: Buffer): Error {

@@ -89,10 +89,23 @@ export class VirtualConnection implements Connection {
     for (const binding of topology.bindings) await this.#router.bind(binding)
   }
 
-  async publish(
-    messages: readonly Outgoing[],
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<void> {
+  publish(messages: readonly Outgoing[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const [first] = messages
+    if (
+      this.#ending === undefined &&
+      options.signal === undefined &&
+      messages.length === 1 &&
+      first !== undefined
+    ) {
+      const { exchange, routingKey } = first.to
+      // One to one queue: nothing is asked first, and no promise is kept until its answer but the store's own.
+      if (exchange === '' && routingKey !== '')
+        return this.#store.push([{ queue: routingKey, exchange, routingKey, envelope: first.envelope }])
+    }
+    return this.#publish(messages, options)
+  }
+
+  async #publish(messages: readonly Outgoing[], options: { readonly signal?: AbortSignal }): Promise<void> {
     this.#assertOpen('publish')
     options.signal?.throwIfAborted()
     const copies: Stored[] = []
