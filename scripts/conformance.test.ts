@@ -19,4 +19,18 @@ describe('the conformance report', () => {
     )
     expect(cited).toEqual(['WRK-001 a', 'WRK-003 %s', 'WRK-004'])
   })
+
+  it('finds the title after a table, whatever is nested in the table', () => {
+    const cited = testTitles(
+      [
+        "it.each(Object.entries(f(x)))('WRK-001 a', f)",
+        "it.each([[':)', () => g(h())], // it's\n ['(', 1]] as const)(\n  'WRK-002 b', f)",
+        "describe.skipIf(kind.missing(a(b)))('WRK-003 c', f)",
+        "it.each<[string, number]>([f()])('WRK-004 d', f)",
+        "it.each`a | b\n${f(')')} | 1`('WRK-005 e', f)",
+        "it.skip.each(f(x))('WRK-006 f', f)",
+      ].join('\n'),
+    )
+    expect(cited).toEqual(['WRK-001 a', 'WRK-002 b', 'WRK-003 c', 'WRK-004 d', 'WRK-005 e'])
+  })
 })

@@ -50,13 +50,30 @@ export function idsIn(title: string): string[] {
 /** Titles of the tests in a file; skipped ones show nothing. */
 export function testTitles(source: string): string[] {
   const titles: string[] = []
-  const call =
-    /\b(?:it|test|describe)(?<modifiers>(?:\.\w+)*)(?:\([^()]*\)|`[^`]*`)?\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>)[\s\S])*)\k<quote>/g
-  for (const { groups } of source.matchAll(call)) {
-    if (groups?.title !== undefined && !/\.(skip|todo)\b/.test(groups.modifiers ?? ''))
-      titles.push(groups.title)
+  for (const call of source.matchAll(/\b(?:it|test|describe)((?:\.\w+)*)(?:<[^()`'"]*>)?(?=[(`])/g)) {
+    const [text, modifiers = ''] = call
+    if (/\.(skip|todo)\b/.test(modifiers)) continue
+    let at = call.index + text.length
+    // What stands between `it.each` and the title: a table in parentheses, or a template.
+    if (/\.(each|for|skipIf|runIf)$/.test(modifiers)) at = endOfPart(source, at)
+    const title = /^\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>)[\s\S])*)\k<quote>/.exec(source.slice(at))
+    if (title?.groups?.['title'] !== undefined) titles.push(title.groups['title'])
   }
   return titles
+}
+
+/** Where the parentheses or the template that begin at `start` end, whatever is nested in them. */
+function endOfPart(source: string, start: number): number {
+  const tokens =
+    /\/\/.*|\/\*[\s\S]*?\*\/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[\s\S]|[^`\\])*`|[()]/g
+  tokens.lastIndex = start
+  let depth = 0
+  for (let token = tokens.exec(source); token !== null; token = tokens.exec(source)) {
+    if (token[0] === '(') depth++
+    else if (token[0] === ')') depth--
+    if (depth === 0 && !token[0].startsWith('/')) return tokens.lastIndex
+  }
+  return source.length
 }
 
 function testFiles(): string[] {
