@@ -27,7 +27,7 @@ describe('the conformance report', () => {
         "it.each([[':)', () => g(h())], // it's\n ['(', 1]] as const)(\n  'WRK-002 b', f)",
         "describe.skipIf(kind.missing(a(b)))('WRK-003 c', f)",
         "it.each<[string, number]>([f()])('WRK-004 d', f)",
-        "it.each`a | b\n${f(')')} | 1`('WRK-005 e', f)",
+        'it.each`a | b\n$' + "{f(')')} | 1`('WRK-005 e', f)",
         "it.skip.each(f(x))('WRK-006 f', f)",
       ].join('\n'),
     )

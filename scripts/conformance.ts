@@ -56,7 +56,9 @@ export function testTitles(source: string): string[] {
     let at = call.index + text.length
     // What stands between `it.each` and the title: a table in parentheses, or a template.
     if (/\.(each|for|skipIf|runIf)$/.test(modifiers)) at = endOfPart(source, at)
-    const title = /^\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>)[\s\S])*)\k<quote>/.exec(source.slice(at))
+    const title = /^\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>)[\s\S])*)\k<quote>/.exec(
+      source.slice(at),
+    )
     if (title?.groups?.['title'] !== undefined) titles.push(title.groups['title'])
   }
   return titles

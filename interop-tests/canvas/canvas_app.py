@@ -143,7 +143,12 @@ def outcome(result, timeout):
         return {'error': type(exc).__name__, 'args': [str(a) for a in exc.args]}
 
 
-def drive():
+def send(spec):
+    return build(spec).apply_async()
+
+
+def drive(send=send, outcome=outcome):
+    """Reads {"specs", "timeout"} from each line, sends them all, and answers how they ended."""
     print(json.dumps({'ready': True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -151,7 +156,7 @@ def drive():
             results = []
             for spec in request['specs']:
                 try:
-                    results.append(build(spec).apply_async())
+                    results.append(send(spec))
                 except Exception as exc:
                     results.append(exc)
             answers = [

@@ -22,12 +22,26 @@ export interface Answer {
   readonly refused?: string
 }
 
+/** Which tasks and canvases there are, in both languages. */
+export interface RigKind {
+  /** The Python module. */
+  readonly module: string
+  tasks(app: Celery, log: string, lang: Lang): void
+  send(app: Celery, spec: never, timeout: number): Promise<Answer>
+}
+
+const marks: RigKind = { module: 'canvas_app', tasks: defineTasks, send: sendSpec }
+
 /** What runs on the rig. */
 export interface RigOptions {
+  /** Default those of canvas_app.py and node-tasks.ts. */
+  readonly kind?: RigKind
   /** Whose tasks the Python worker runs; default only its own. */
   readonly pythonRuns?: readonly Lang[]
   /** Whose tasks the TypeScript worker runs; default only its own. */
   readonly nodeRuns?: readonly Lang[]
+  /** Where tasks of the Python worker run; default threads, which over AMQP do a few a second only. */
+  readonly pool?: 'threads' | 'prefork'
   /** Celery settings of the Python side. */
   readonly python?: Readonly<Record<string, unknown>>
   /** Settings of the TypeScript side. */
@@ -85,9 +99,13 @@ export class CanvasRig {
       ...this.#options.settings,
       ...settings,
     })
-    for (const lang of this.#options.nodeRuns ?? ['node']) defineTasks(app, this.#log, lang)
+    for (const lang of this.#options.nodeRuns ?? ['node']) this.#kind.tasks(app, this.#log, lang)
     this.#ends.push(() => app.close())
     return app
+  }
+
+  get #kind(): RigKind {
+    return this.#options.kind ?? marks
   }
 
   get #log(): string {
@@ -116,10 +134,10 @@ export class CanvasRig {
         '-m',
         'celery',
         '-A',
-        'canvas_app',
+        this.#kind.module,
         'worker',
         '-P',
-        'threads',
+        this.#options.pool ?? 'threads',
         '-c',
         '4',
         '-Q',
@@ -147,7 +165,7 @@ export class CanvasRig {
   }
 
   async #startClient(): Promise<void> {
-    this.#client = this.#python(['canvas_app.py'], {})
+    this.#client = this.#python([`${this.#kind.module}.py`], {})
     const lines: Interface = createInterface({ input: this.#client.stdout! })
     this.#lines = lines[Symbol.asyncIterator]()
     await this.#answer()
@@ -162,36 +180,14 @@ export class CanvasRig {
   }
 
   /** Builds these canvases in Python, sends them all, and waits for each up to `timeout` seconds. */
-  async run(specs: readonly Spec[], timeout = 20): Promise<readonly Answer[]> {
+  async run<A = Answer>(specs: readonly unknown[], timeout = 20): Promise<readonly A[]> {
     this.#client?.stdin?.write(`${JSON.stringify({ specs, timeout })}\n`)
-    return (await this.#answer())['answers'] as readonly Answer[]
+    return (await this.#answer())['answers'] as readonly A[]
   }
 
   /** The same with a TypeScript client. */
-  async runFromNode(specs: readonly Spec[], timeout = 20): Promise<readonly Answer[]> {
-    const sent = await Promise.all(
-      specs.map(async (spec) => {
-        try {
-          return { result: (await build(this.app, spec).applyAsync()) as AnyResult }
-        } catch (error) {
-          return { refused: String(error) }
-        }
-      }),
-    )
-    return Promise.all(
-      sent.map(async ({ result, refused }): Promise<Answer> => {
-        if (result === undefined) return { refused: refused ?? '' }
-        try {
-          return { value: await result.get({ timeout }) }
-        } catch (error) {
-          if (error instanceof RemoteTaskError) return { error: error.excType, args: error.args.map(String) }
-          return {
-            error: error instanceof Error ? error.constructor.name : String(error),
-            args: [String(error)],
-          }
-        }
-      }),
-    )
+  runFromNode<A = Answer>(specs: readonly unknown[], timeout = 20): Promise<readonly A[]> {
+    return Promise.all(specs.map((spec) => this.#kind.send(this.app, spec as never, timeout) as Promise<A>))
   }
 
   #python(args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
@@ -239,5 +235,20 @@ export class CanvasRig {
     this.#guard.watch([])
     await this.#guard.close()
     rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+async function sendSpec(app: Celery, spec: Spec, timeout: number): Promise<Answer> {
+  let result: AnyResult
+  try {
+    result = (await build(app, spec).applyAsync()) as AnyResult
+  } catch (error) {
+    return { refused: String(error) }
+  }
+  try {
+    return { value: await result.get({ timeout }) }
+  } catch (error) {
+    if (error instanceof RemoteTaskError) return { error: error.excType, args: error.args.map(String) }
+    return { error: error instanceof Error ? error.constructor.name : String(error), args: [String(error)] }
   }
 }

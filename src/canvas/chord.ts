@@ -56,6 +56,11 @@ export class Chord<
     return 'chord'
   }
 
+  /** That of its body: a header may be empty, and then belongs to none (surface CNV-191). */
+  override get app(): SignatureApp {
+    return this.ownBody?.app ?? this.ownApp
+  }
+
   /** The members of its header. */
   get tasks(): readonly Member[] {
     return (this.header?.memberList ?? this.headerMembers).all
