@@ -6,11 +6,12 @@
  * Rule 2: an empty body is handed over as it is, and a missing content type means `application/data`.
  */
 import { type Compression, compress, decompress } from './compression.js'
-import { ContentRefusedError, DecodeError, EncodeError, SizeLimitError } from './errors.js'
-import { DEFAULT_MAX_BYTES, decodeJson, encodeJson, utf8Text } from './json.js'
+import { ContentRefusedError, EncodeError, SizeLimitError } from './errors.js'
+import { DEFAULT_MAX_BYTES, decodeJson, encodeJson } from './json.js'
 import type { CustomType } from './json-types.js'
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js'
 import { decodePickle, encodePickle } from './pickle.js'
+import { decodeText } from './text-encoding.js'
 import { decodeYaml, encodeYaml } from './yaml.js'
 
 /** A serialized value and how to read it. */
@@ -209,21 +210,4 @@ function rawPayload(value: unknown): Payload {
 function textBytes(text: string): Uint8Array {
   if (/\p{Surrogate}/u.test(text)) throw new EncodeError('Text with a lone surrogate has no UTF-8 form')
   return Buffer.from(text, 'utf8')
-}
-
-/** Python's `codecs.decode` for the encodings that messages name. */
-function decodeText(body: Uint8Array, encoding: string): string {
-  const name = encoding.replace(/[_ ]/g, '-')
-  if (name === 'utf-8' || name === 'utf8') return utf8Text(body)
-  if (name === 'latin-1' || name === 'latin1' || name === 'iso-8859-1')
-    return Buffer.from(body).toString('latin1')
-  if (name === 'us-ascii' || name === 'ascii') {
-    if (body.some((byte) => byte > 127)) throw new DecodeError('The body is not ASCII')
-    return Buffer.from(body).toString('latin1')
-  }
-  try {
-    return new TextDecoder(name, { fatal: true, ignoreBOM: true }).decode(body)
-  } catch (cause) {
-    throw new DecodeError(`Cannot read the body as ${JSON.stringify(encoding)} text`, { cause })
-  }
 }

@@ -7,8 +7,8 @@
  */
 import type { Document, Pair, YAMLMap } from 'yaml'
 import { DecodeError, EncodeError, ProtocolError, SizeLimitError } from './errors.js'
-import { utf8Text } from './json.js'
 import { onDemand } from './on-demand.js'
+import { decodeText } from './text-encoding.js'
 import { Tuple } from './values.js'
 import { implicitKind, scalarValue } from './yaml-scalars.js'
 import { YAML_DEPTH, YamlWriter } from './yaml-writer.js'
@@ -23,6 +23,8 @@ export interface YamlDecodeOptions {
 
 /** Fewest values, with aliases written out, that are too many; a longer body may have as many as it has bytes. */
 const MAX_VALUES = 10_000_000
+/** PyYAML's `Reader.NON_PRINTABLE`: what may stand in a document only as an escape. */
+const unprintable = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
 const STANDARD_TAG = 'tag:yaml.org,2002:'
 
 /** Writes one document. Throws `EncodeError` for decimals, UUIDs, times and whatever else safe_dump refuses. */
@@ -42,7 +44,8 @@ export function encodeYaml(value: unknown): string {
  */
 export function decodeYaml(body: Uint8Array | string, options: YamlDecodeOptions = {}): unknown {
   try {
-    const text = typeof body === 'string' ? body : utf8Text(body)
+    const text = typeof body === 'string' ? body : yamlText(body)
+    if (unprintable.test(text)) throw new DecodeError('Invalid YAML: special characters are not allowed')
     const document = composed(text)
     if (document === undefined) return null
     const fault = document.errors[0]
@@ -53,6 +56,12 @@ export function decodeYaml(body: Uint8Array | string, options: YamlDecodeOptions
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new DecodeError(`Cannot read YAML: ${reason}`, { cause })
   }
+}
+
+/** PyYAML's `determine_encoding`: UTF-16 where a mark says so, else UTF-8, whatever the message names. */
+function yamlText(body: Uint8Array): string {
+  const mark = body.length < 2 ? 0 : ((body[0] as number) << 8) | (body[1] as number)
+  return decodeText(body, mark === 0xfffe || mark === 0xfeff ? 'utf-16' : 'utf-8')
 }
 
 /**

@@ -1,4 +1,5 @@
 """Many small cases in one file each: reprs, times, topics, matchers, clocks, states."""
+import codecs
 import datetime as dt
 import decimal
 import types
@@ -10,10 +11,12 @@ from celery.app.task import Context
 from celery.utils.saferepr import saferepr
 from celery.utils.time import utcoffset
 from dateutil.parser import isoparse
+from kombu.exceptions import DecodeError
 from kombu.matcher import match
+from kombu.serialization import loads
 from kombu.transport.virtual.exchange import TopicExchange
 
-from recording import sample, tag
+from recording import b64, sample, tag
 
 
 def vectors():
@@ -104,3 +107,42 @@ def vectors():
 
     sample('vectors-context', 'vectors', 'names that are never custom headers', cases=sorted(
         {*Context.__dict__.keys(), 'lang', 'task', 'argsrepr', 'kwargsrepr', 'compression'}))
+
+    sample('vectors-encodings', 'vectors', 'kombu.serialization.loads(body, content_type, content_encoding); null is refused', cases=[
+        {'contentType': content_type, 'encoding': encoding, 'body': b64(body), 'expected': _loaded(body, content_type, encoding)}
+        for content_type, encoding, body in _encoded()])
+    sample('vectors-bytes', 'vectors', 'each byte alone in encodings of one byte; null is refused', cases=[
+        {'encoding': encoding, 'expected': [_loaded(bytes([byte]), 'application/data', encoding) for byte in range(256)]}
+        for encoding in ONE_BYTE])
+
+
+ONE_BYTE = ['ascii', 'latin-1', *(f'iso-8859-{n}' for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15)), 'koi8-r', 'koi8-u',
+            *(f'cp{n}' for n in (1250, 1251, 1252, 1254, 1255, 1256, 1257, 1258)), 'mac-roman', 'mac-cyrillic']
+
+
+def _loaded(body, content_type, encoding):
+    try:
+        return loads(body, content_type, encoding, accept={content_type})
+    except DecodeError:
+        return None
+
+
+def _encoded():
+    text = '[1, "é\U0001f600"]'
+    for encoding in ('utf-8', 'UTF8', 'utf-8-sig', 'utf-16', 'UTF_16', 'utf-16-le', 'utf-16-be', 'utf-32', 'utf-32-le', 'utf-32-be'):
+        for content_type in ('text/plain', 'application/data', 'application/json', 'application/x-yaml'):
+            yield content_type, encoding, text.encode(encoding)
+    # a mark that the name does not ask for stays; one that it allows for may be of the other order, or be missing
+    for mark, order in ((codecs.BOM_UTF16_LE, 'utf-16-le'), (codecs.BOM_UTF16_BE, 'utf-16-be'), (codecs.BOM_UTF32_BE, 'utf-32-be'), (b'', 'utf-16-le')):
+        body = mark + 'né'.encode(order)
+        yield 'text/plain', order, body
+        yield 'text/plain', order[:6], body
+    for encoding in ('utf-16', 'utf-16-le', 'utf-32', 'utf-32-be'):
+        for body in (b'abc', b'\x00\xd8a\x00', b'\x00\x00\xd8\x00', b'\xff\xff\xff\xff'):
+            yield 'text/plain', encoding, body
+    for encoding, words in (
+            ('shift_jis', '日本語'), ('euc-jp', '日本語'), ('gbk', '中文'), ('gb18030', '中文😀'), ('big5', '中文'), ('euc_kr', '한국어'),
+            ('iso8859-15', '€'), ('latin2', 'ł'), ('windows-1252', '€'), ('cp1251', 'привет'), ('us-ascii', 'a')):
+        yield 'text/plain', encoding, words.encode(encoding)
+    for encoding in ('binary', 'ascii-8bit'):
+        yield 'application/json', encoding, b'[1]'
