@@ -1,68 +1,50 @@
 /**
- * Envelopes to and from AMQP's properties and field tables (wire-format 7.5, 7.6).
+ * Envelopes from AMQP's properties and field tables, and tables for declarations (wire-format 7.5, 7.6). Publishes are
+ * written by amqp-writer.ts.
  *
  * Rule 1: a body is bytes on both sides. Rule 2: whole numbers go out as py-amqp writes them, as int32 or int64: small
  * types are read with the wrong sign by Python. Rule 3: a header of a type that we have no use for travels on as it
  * came: timestamps are `Date`s, decimals keep their form.
  */
-import type { Message, Options } from 'amqplib'
+import type { Message } from 'amqplib'
 import type { Envelope, MessageProperties } from '../../protocol/envelope.js'
 
 type Table = Record<string, unknown>
 
 const int32Max = 2_147_483_647
 
-/** What amqplib is given to publish an envelope. */
-export function publishOptions(envelope: Envelope, mandatory: boolean): Options.Publish {
-  const { contentType, contentEncoding, headers, properties: p } = envelope
-  const options: { [K in keyof Options.Publish]: Options.Publish[K] | undefined } = {
-    contentType: contentType === '' ? undefined : contentType,
-    contentEncoding: contentEncoding === '' ? undefined : contentEncoding,
-    headers: amqpTable(headers),
-    deliveryMode: p.deliveryMode,
-    priority: p.priority,
-    correlationId: p.correlationId,
-    replyTo: p.replyTo,
-    expiration: p.expiration,
-    messageId: p.messageId,
-    timestamp: p.timestamp,
-    type: p.type,
-    userId: p.userId,
-    appId: p.appId,
-    mandatory,
-  }
-  // amqplib leaves out what is undefined
-  return options as Options.Publish
-}
-
-/** The body as amqplib wants it: the same bytes. */
+/** The body as a `Buffer`: the same bytes. */
 export function bodyBuffer({ body }: Envelope): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 }
 
-/** The envelope of a message that amqplib has read. */
+/** The envelope of a message that amqplib has read, and which is nobody else's: its headers are used as they are. */
 export function envelopeOf({ content, properties: p }: Pick<Message, 'content' | 'properties'>): Envelope {
-  const mode: unknown = p.deliveryMode
-  const properties: MessageProperties = defined({
-    correlationId: text(p.correlationId),
-    replyTo: text(p.replyTo),
-    priority: number(p.priority),
-    deliveryMode: mode === 1 || mode === 2 ? mode : undefined,
-    expiration: text(p.expiration),
-    messageId: text(p.messageId),
-    timestamp: number(p.timestamp),
-    type: text(p.type),
-    userId: text(p.userId),
-    appId: text(p.appId),
-    clusterId: text(p.clusterId),
-  })
   return {
     body: content,
     contentType: text(p.contentType) ?? '',
     contentEncoding: text(p.contentEncoding) ?? '',
     headers: fromTable(p.headers ?? {}),
-    properties,
+    properties: propertiesOf(p),
   }
+}
+
+/** Only what is there: this runs for every message, and most of it never is. */
+function propertiesOf(p: Message['properties']): MessageProperties {
+  const properties: { -readonly [K in keyof MessageProperties]: MessageProperties[K] } = {}
+  const mode: unknown = p.deliveryMode
+  if (typeof p.correlationId === 'string') properties.correlationId = p.correlationId
+  if (typeof p.replyTo === 'string') properties.replyTo = p.replyTo
+  if (typeof p.priority === 'number') properties.priority = p.priority
+  if (mode === 1 || mode === 2) properties.deliveryMode = mode
+  if (typeof p.expiration === 'string') properties.expiration = p.expiration
+  if (typeof p.messageId === 'string') properties.messageId = p.messageId
+  if (typeof p.timestamp === 'number') properties.timestamp = p.timestamp
+  if (typeof p.type === 'string') properties.type = p.type
+  if (typeof p.userId === 'string') properties.userId = p.userId
+  if (typeof p.appId === 'string') properties.appId = p.appId
+  if (typeof p.clusterId === 'string') properties.clusterId = p.clusterId
+  return properties
 }
 
 /** A field table for amqplib, with every number's type said. */
@@ -98,8 +80,13 @@ function fieldValue(value: unknown): unknown {
   }
 }
 
+/** In place: few values are of a kind that has another form here. */
 function fromTable(table: Table): Table {
-  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, fromField(value)]))
+  for (const name of Object.keys(table)) {
+    const value = table[name]
+    if (typeof value === 'object' && value !== null) table[name] = fromField(value)
+  }
+  return table
 }
 
 function fromField(value: unknown): unknown {
@@ -110,22 +97,19 @@ function fromField(value: unknown): unknown {
   return isDecimal(value) ? value : fromTable(value as Table)
 }
 
-function isDecimal(value: object): boolean {
+/** A decimal in amqplib's form. */
+export interface AmqpDecimal {
+  readonly '!': 'decimal'
+  readonly value: { readonly places: number; readonly digits: number }
+}
+
+/** True for a decimal, rather than a table that has a key `!`. */
+export function isDecimal(value: object): value is AmqpDecimal {
   const { '!': type, value: inner } = value as { '!'?: unknown; value?: unknown }
   if (type !== 'decimal' || typeof inner !== 'object' || inner === null) return false
   return Object.hasOwn(inner, 'places') && Object.hasOwn(inner, 'digits')
 }
 
-function defined<T extends object>(record: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>
-  }
-}
-
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
-}
-
-function number(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : undefined
 }

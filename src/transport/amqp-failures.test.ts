@@ -209,7 +209,7 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       const connection = await connect()
       await declare(connection, durable(queue))
       const long = { ...message('x'), properties: { correlationId: 'x'.repeat(300) } }
-      const wide = message('x', { text: 'x'.repeat(70_000) })
+      const wide = message('x', { text: 'x'.repeat(131_072) })
       for (const envelope of [long, wide]) {
         await expect(
           connection.publish([{ envelope, to: { exchange: '', routingKey: queue } }]),

@@ -9,7 +9,7 @@
  * Rule 4: what is written in one turn of the event loop leaves in one system call, and Nagle's algorithm is off: with it
  *         each small write waits 40 ms for the server's delayed ACK.
  *
- * The socket and the frame reader of amqplib are reached into here and nowhere else; its version is pinned.
+ * The socket, the frame reader and the channels of amqplib are reached into here and nowhere else; its version is pinned.
  */
 import type { Duplex } from 'node:stream'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, credentials } from 'amqplib'
@@ -19,6 +19,7 @@ import type { Logger } from '../logger.js'
 import { connectError, lostError, notImplemented, replyCode, typedAmqpError } from './amqp-errors.js'
 import { FrameMender } from './amqp-frames.js'
 import type { AmqpTarget } from './amqp-url.js'
+import { AmqpWriter } from './amqp-writer.js'
 
 /** How to open a link. */
 export interface OpenLinkOptions {
@@ -39,8 +40,17 @@ const longestSilence = 1.5
 interface Internals {
   readonly stream: Duplex
   readonly rest: Buffer
+  /** Bytes. */
+  readonly frameMax: number
   /** Seconds as both sides agreed; 0 means none. */
   readonly heartbeat: number
+}
+
+interface ChannelInternals {
+  /** Its number. */
+  readonly ch: number
+  /** Confirms are counted from the first publish on. */
+  pushConfirmCallback(answered: (error: unknown) => void): void
 }
 
 /** An open connection to one server. */
@@ -50,6 +60,7 @@ export class AmqpLink {
   readonly closed: Promise<ConnectivityError | undefined>
   readonly #model: ChannelModel
   readonly #stream: Duplex
+  readonly #frameMax: number
   readonly #options: OpenLinkOptions
   #settleClosed: (cause: ConnectivityError | undefined) => void = () => {}
   #cause: unknown
@@ -69,6 +80,7 @@ export class AmqpLink {
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
     const internals = model.connection as unknown as Internals
     this.#stream = internals.stream
+    this.#frameMax = internals.frameMax
     this.#silenceMs = internals.heartbeat * 1000 * longestSilence || Number.POSITIVE_INFINITY
     this.#heard = { monotonic: options.clock.monotonic(), wall: options.clock.now() }
     mendIncoming(internals, () => this.#hear())
@@ -183,6 +195,24 @@ export class AmqpLink {
     const channel = await this.answered('open a channel', () => this.#model.createConfirmChannel())
     channel.on('error', onError)
     return channel
+  }
+
+  /** Writes publishes on a channel; what it has taken goes to `write`, and each is told to `expectConfirm` at once. */
+  writer(channel: ConfirmChannel): AmqpWriter {
+    return new AmqpWriter((channel as unknown as ChannelInternals).ch, this.#frameMax)
+  }
+
+  /** `answered` is called with null for the confirm of the next publish on the channel, else with an error. */
+  expectConfirm(channel: ConfirmChannel, answered: (error: unknown) => void): void {
+    ;(channel as unknown as ChannelInternals).pushConfirmCallback(answered)
+  }
+
+  /** Writes whole frames now, before those of amqplib that this turn has made. */
+  write(frames: readonly Buffer[]): void {
+    if (!this.#isOpen || frames.length === 0) return
+    if (frames.length > 1) this.#stream.cork()
+    for (const bytes of frames) this.#stream.write(bytes)
+    if (frames.length > 1) this.#stream.uncork()
   }
 
   /**

@@ -16,9 +16,10 @@ import {
   InvalidArgumentError,
   MessageNackedError,
 } from '../errors.js'
-import { bodyBuffer, publishOptions } from './amqp-envelope.js'
+import { bodyBuffer } from './amqp-envelope.js'
 import { replyCode, typedAmqpError } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
+import type { AmqpWriter } from './amqp-writer.js'
 import type { Outgoing } from './transport.js'
 
 /** Most messages that wait for their confirms at once; others wait in memory, so that an abort finds them unsent. */
@@ -45,6 +46,9 @@ interface Entry {
 export class AmqpPublisher {
   readonly #link: AmqpLink
   #channel: ConfirmChannel | undefined
+  /** Writes on the channel. */
+  #writer: AmqpWriter | undefined
+  #isWriting = false
   #opening: Promise<void> | undefined
   #waiting: Entry[] = []
   /** Where the waiting ones begin: taking from the front of an array costs its length. */
@@ -134,11 +138,11 @@ export class AmqpPublisher {
       this.#link.onUnblocked(() => this.#pump())
       return
     }
-    if (this.#channel === undefined) {
+    const [channel, writer] = [this.#channel, this.#writer]
+    if (channel === undefined || writer === undefined) {
       this.#opening ??= this.#open()
       return
     }
-    if (this.#waitingCount > 0) this.#link.cork()
     while (this.#unconfirmed.size < mostUnconfirmed && this.#bytes < mostUnconfirmedBytes) {
       const entry = this.#waiting[this.#first]
       if (entry === undefined) {
@@ -147,7 +151,7 @@ export class AmqpPublisher {
         break
       }
       this.#first += 1
-      if (!entry.batch.isOver) this.#send(this.#channel, entry)
+      if (!entry.batch.isOver) this.#send(channel, writer, entry)
     }
     this.#tellIdle()
   }
@@ -162,6 +166,7 @@ export class AmqpPublisher {
       channel.on('return', (message: Message) => this.#onReturn(message))
       channel.prependListener('close', () => this.#onChannelClosed(channel))
       this.#channel = channel
+      this.#writer = this.#link.writer(channel)
     } catch (error) {
       for (const { batch } of this.#takeWaiting()) batch.reject(error)
     } finally {
@@ -171,26 +176,25 @@ export class AmqpPublisher {
     this.#tellIdle()
   }
 
-  #send(channel: ConfirmChannel, entry: Entry): void {
-    const { envelope, to, mandatory = true } = entry.outgoing
-    const options = publishOptions(envelope, mandatory)
-    const answered = (error: unknown): void => this.#onAnswer(entry, error)
+  #send(channel: ConfirmChannel, writer: AmqpWriter, entry: Entry): void {
+    try {
+      writer.add(entry.outgoing)
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      const what = `a message for ${placeOf(entry.outgoing)} cannot be written as AMQP: ${why}`
+      entry.batch.reject(new InvalidArgumentError(what, { cause }))
+      return
+    }
     this.#unconfirmed.add(entry)
     this.#bytes += entry.size
-    try {
-      channel.publish(to.exchange, to.routingKey, bodyBuffer(envelope), options, answered)
-    } catch (error) {
-      this.#forget(entry)
-      const why = error instanceof Error ? error.message : String(error)
-      entry.batch.reject(
-        this.#link.isOpen && this.#channel === channel
-          ? new InvalidArgumentError(
-              `a message for ${placeOf(entry.outgoing)} cannot be written as AMQP: ${why}`,
-              { cause: error },
-            )
-          : this.#link.lost('publish'),
-      )
-    }
+    this.#link.expectConfirm(channel, (error) => this.#onAnswer(entry, error))
+    if (this.#isWriting) return
+    this.#isWriting = true
+    // Behind the promises of this turn, so that what they send shares the write.
+    process.nextTick(() => {
+      this.#isWriting = false
+      this.#link.write(writer.take())
+    })
   }
 
   /** `error` is null for a confirm. */
@@ -265,7 +269,10 @@ export class AmqpPublisher {
   }
 
   #onChannelClosed(channel: ConfirmChannel): void {
-    if (this.#channel === channel) this.#channel = undefined
+    if (this.#channel === channel) {
+      this.#channel = undefined
+      this.#writer = undefined
+    }
     const entries = [...this.#unconfirmed]
     this.#unconfirmed.clear()
     this.#bytes = 0
