@@ -6,10 +6,10 @@
  *   --tasks N     tasks of a drain on the filesystem (default 1000)
  *   --only NAME   one of memory, drain, publish, latency, soak, redis, rabbitmq, canvas
  *   --part NAMES  of redis: drain, noop, publish, latency, startup, memory, eta (default all), separated by commas; of
- *                 rabbitmq: drain, publish; of canvas: chord, bigchord, chain, chains
+ *                 rabbitmq: drain, publish, latency, startup, memory; of canvas: chord, bigchord, chain, chains
  *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
  *   --no-persistence  a Redis server that keeps nothing on disk (default: append-only file, flushed every second)
- *   --who NAMES   of redis: only these (celeriac, floor, "bullmq 50", ...), separated by commas
+ *   --who NAMES   of redis and rabbitmq: only these (celeriac, floor, "bullmq 50", ...), separated by commas
  *   --node-only   without Celery
  *   --json        prints JSON in place of the table
  */
@@ -149,9 +149,14 @@ async function rabbitmq(): Promise<void> {
   installPeers()
   const measures = await RabbitRounds.open(figures, python)
   try {
-    const kinds = measures.kinds().filter((kind) => only?.includes(kind) ?? true)
+    const kinds = measures.kinds(hasGevent()).filter((kind) => only?.includes(kind) ?? true)
+    const answering = kinds.filter((kind) => kind !== 'celery-node')
+    const main = answering.filter((kind) => kind !== 'celery gevent 100')
+    const clients = (['celeriac', 'amqplib', 'celery'] as const).filter(
+      (kind) => (only?.includes(kind) ?? true) && (kind !== 'celery' || python !== undefined),
+    )
     for (let round = 1; round <= rounds; round += 1) {
-      progress(`rabbitmq, round ${round} of ${rounds}`)
+      progress(`rabbitmq, round ${round} of ${rounds}; load average ${loadavg()[0]?.toFixed(1)}`)
       for (const ignoreResult of [false, true]) {
         for (const kind of has('drain') ? kinds : []) {
           // celery-node cannot leave results out.
@@ -160,10 +165,15 @@ async function rabbitmq(): Promise<void> {
           await measures.drain(kind, size, { ignoreResult, lateAck: false })
         }
       }
-      for (const kind of ['celeriac', 'amqplib', 'celery'] as const) {
-        if (has('publish') && (kind !== 'celery' || python !== undefined)) await measures.publish(kind, count)
+      for (const kind of has('publish') ? clients : []) await measures.publish(kind, count)
+      for (const kind of has('latency') ? answering : []) {
+        await measures.latency(kind, 300, 'redis')
+        // The floor knows results in Redis only.
+        if (kind !== 'amqplib floor') await measures.latency(kind, 300, 'rpc')
       }
+      for (const kind of has('startup') ? main : []) await measures.startUp(kind)
     }
+    for (const kind of has('memory') ? main : []) await measures.memory(kind, 50_000)
   } finally {
     await measures.close()
   }

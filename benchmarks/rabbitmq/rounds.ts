@@ -1,9 +1,21 @@
-/** Measures over RabbitMQ, each round on a virtual host of its own: drains and publishing. Results are in Redis. */
+/**
+ * Measures over RabbitMQ, each round on a virtual host of its own: drains, publishing, latency, start-up, memory. Results
+ * are in a Redis that is emptied before each round, or messages (`rpc://`).
+ */
 import { connect } from 'amqplib'
 import { RabbitServer } from '../../interop-tests/rabbitmq-server.js'
 import { RedisServer } from '../../interop-tests/redis-server.js'
 import type { Figures } from '../figures.js'
-import { type RedisKind, type Round, runClient, runPython, startWorker } from '../redis/processes.js'
+import { type Measure, measureLatency, measureMemory, measureStartUp } from '../redis/measures.js'
+import {
+  countKeys,
+  type RedisKind,
+  type Round,
+  runClient,
+  runPython,
+  startWorker,
+  treeProcessorMicros,
+} from '../redis/processes.js'
 import type { Drain } from '../redis/rounds.js'
 import { exactRuns, makeFolder, removeFolder, whenRan } from '../workers.js'
 
@@ -39,28 +51,86 @@ export class RabbitRounds {
   }
 
   /** The kinds that can drain here. */
-  kinds(): readonly RedisKind[] {
+  kinds(hasGevent: boolean): readonly RedisKind[] {
     const node: RedisKind[] = ['celeriac', 'amqplib floor', 'celery-node']
-    return this.#python === undefined ? node : [...node, 'celery prefork 2', 'celery solo']
+    if (this.#python === undefined) return node
+    const celery: RedisKind[] = ['celery prefork 2', 'celery solo']
+    return [...node, ...celery, ...(hasGevent ? ['celery gevent 100' as const] : [])]
   }
 
-  /** Fills a queue with persistent messages, starts a worker, and takes the rate between the first and last start. */
+  /**
+   * Fills a queue with persistent messages, starts a worker, and takes the rate between the first and last start, and the
+   * processor time of the worker and of RabbitMQ. Afterwards each task has run once, nothing is left, and there is a
+   * result for each.
+   */
   async drain(kind: RedisKind, count: number, how: Drain): Promise<void> {
     await this.#round(how, async (round, waiting) => {
       await runClient(round, ['celeriac', 'bulk', String(count)])
       const worker = startWorker(kind, round)
+      const used = (pid: number | undefined): number => (pid === undefined ? 0 : treeProcessorMicros(pid))
+      let [micros, serverMicros] = [0, 0]
       try {
+        await whenRan(round.folder, 1, worker)
+        const begun = [used(worker.pid), used(this.#server.pid)] as const
         await whenRan(round.folder, count, worker, 300_000)
+        micros = used(worker.pid) - begun[0]
+        serverMicros = used(this.#server.pid) - begun[1]
       } finally {
         await worker.stop()
       }
-      if ((await waiting()) > 0) throw new Error(`after ${kind} there are messages left`)
+      // What was held and not acknowledged is back in the queue now.
+      const [left, results] = [await waiting(), await this.#results()]
+      const expected = how.ignoreResult && kind !== 'celery-node' ? 0 : count
+      if (left > 0 || results !== expected)
+        throw new Error(
+          `after ${kind}: ${left} messages are left, ${results} of ${expected} results are there`,
+        )
       const runs = exactRuns(round.folder, count)
       const first = runs[0]?.startedAtMs ?? 0
       const last = runs.at(-1)?.startedAtMs ?? 0
       const name = `drain rabbitmq, ${how.ignoreResult ? 'results ignored' : 'results in redis'}`
       this.#figures.add(name, kind, 'tasks/s', ((count - 1) / (last - first)) * 1000)
+      this.#figures.add(`${name}, processor`, kind, 'µs/task', micros / count)
+      this.#figures.add(`${name}, processor of RabbitMQ`, kind, 'µs/task', serverMicros / count)
     })
+  }
+
+  /** See `measureLatency`; results are in Redis, or with `rpc` messages. */
+  async latency(kind: RedisKind, count: number, results: 'redis' | 'rpc'): Promise<void> {
+    await this.#round({ ignoreResult: false, lateAck: false }, async (place) => {
+      const message = kind === 'amqplib floor' ? await this.#oneMessage(place) : ''
+      const round = results === 'rpc' ? { ...place, resultsUrl: 'rpc://' } : place
+      const name = `rabbitmq, results in ${results}`
+      const client = kind === 'amqplib floor' ? 'amqplib' : kind.startsWith('celery ') ? 'celery' : 'celeriac'
+      await measureLatency({ ...this.#measure(kind, round, count), name }, client, message)
+    })
+  }
+
+  /** See `measureStartUp`. */
+  async startUp(kind: RedisKind): Promise<void> {
+    await this.#round({ ignoreResult: false, lateAck: false }, (round) =>
+      measureStartUp(this.#measure(kind, round, 1), 'celeriac'),
+    )
+  }
+
+  /** See `measureMemory`. */
+  async memory(kind: RedisKind, count: number): Promise<void> {
+    await this.#round({ ignoreResult: true, lateAck: false }, (round) =>
+      measureMemory(this.#measure(kind, round, count), 'celeriac'),
+    )
+  }
+
+  #measure(kind: RedisKind, round: Round, count: number): Measure {
+    return { figures: this.#figures, name: 'rabbitmq', kind, round, count }
+  }
+
+  async #results(): Promise<number> {
+    const redis = this.#redis.client()
+    try {
+      return await countKeys(redis, 'celery-task-meta-*')
+    } finally {
+      redis.disconnect()
+    }
   }
 
   /** Publishes one at a time and many at once, confirmed but for Celery; the queue must hold them all after. */
@@ -103,6 +173,9 @@ export class RabbitRounds {
     work: (round: Round, waiting: () => Promise<number>) => Promise<void>,
   ): Promise<void> {
     const url = await this.#server.addVhost()
+    const redis = this.#redis.client()
+    await redis.flushall()
+    redis.disconnect()
     const folder = makeFolder()
     const waiting = async (): Promise<number> => {
       const connection = await connect(url)

@@ -90,14 +90,8 @@ function celeryNodeClient() {
 function bareClient() {
   const Redis = peer('ioredis').Redis
   const redis = new Redis(redisAddress())
-  const results = new Redis(redisAddress())
+  const results = subscriptions(new Redis(redisAddress()))
   const message = process.env.BENCH_MESSAGE
-  const waiting = new Map()
-  results.on('message', (channel, text) => {
-    waiting.get(channel)?.(JSON.parse(text).result)
-    waiting.delete(channel)
-    void results.unsubscribe(channel)
-  })
   return {
     one: () => redis.lpush('celery', message),
     bulk: (numbers) => redis.lpush('celery', ...numbers.map(() => message)),
@@ -105,16 +99,31 @@ function bareClient() {
     withResult: async (number) => {
       const envelope = JSON.parse(message)
       const id = randomUUID()
-      const key = `celery-task-meta-${id}`
-      const result = new Promise((resolve) => waiting.set(key, resolve))
-      const subscribed = results.subscribe(key)
+      const [result, subscribed] = results.of(id)
       envelope.body = Buffer.from(JSON.stringify([[number, 1], {}, {}])).toString('base64')
       envelope.headers.id = id
       envelope.properties.delivery_tag = randomUUID()
       await Promise.all([subscribed, redis.lpush('celery', JSON.stringify(envelope))])
       return result
     },
-    close: () => Promise.all([redis.quit(), results.quit()]),
+    close: () => Promise.all([redis.quit(), results.close()]),
+  }
+}
+
+/** Results by the subscription alone: of an id, the value to come, and when it is listened to. */
+function subscriptions(redis) {
+  const waiting = new Map()
+  redis.on('message', (channel, text) => {
+    waiting.get(channel)?.(JSON.parse(text).result)
+    waiting.delete(channel)
+    void redis.unsubscribe(channel)
+  })
+  return {
+    of: (id) => {
+      const key = `celery-task-meta-${id}`
+      return [new Promise((resolve) => waiting.set(key, resolve)), redis.subscribe(key)]
+    },
+    close: () => redis.quit(),
   }
 }
 
@@ -124,13 +133,23 @@ async function amqplibClient() {
   const connection = await connect(process.env.BENCH_URL, { noDelay: true })
   const channel = await connection.createConfirmChannel()
   const { headers, properties, body } = JSON.parse(process.env.BENCH_MESSAGE)
+  const Redis = peer('ioredis').Redis
+  const results = subscriptions(new Redis(process.env.BENCH_RESULTS, { lazyConnect: true }))
+  const publish = (number, given) =>
+    new Promise((resolve, reject) => {
+      const content = Buffer.from(body.replace('[[0, 1]', `[[${number}, 1]`))
+      const options = { ...properties, persistent: true, mandatory: true, ...given }
+      channel.publish('', 'celery', content, options, (error) => (error ? reject(error) : resolve()))
+    })
   return {
-    one: (number) =>
-      new Promise((resolve, reject) => {
-        const content = Buffer.from(body.replace('[[0, 1]', `[[${number}, 1]`))
-        const options = { headers, ...properties, persistent: true, mandatory: true }
-        channel.publish('', 'celery', content, options, (error) => (error ? reject(error) : resolve()))
-      }),
+    one: (number) => publish(number, { headers }),
+    /** A message with an id of its own, and its result by the subscription alone. */
+    withResult: async (number) => {
+      const id = randomUUID()
+      const [result, subscribed] = results.of(id)
+      await Promise.all([subscribed, publish(number, { headers: { ...headers, id }, correlationId: id })])
+      return result
+    },
     close: () => connection.close(),
   }
 }

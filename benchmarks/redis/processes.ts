@@ -230,7 +230,8 @@ export async function assertServerSettled(
   }
 }
 
-async function countKeys(redis: ReturnType<RedisServer['client']>, pattern: string): Promise<number> {
+/** How many keys match. */
+export async function countKeys(redis: ReturnType<RedisServer['client']>, pattern: string): Promise<number> {
   let count = 0
   let cursor = '0'
   do {

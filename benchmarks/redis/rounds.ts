@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { RedisServer } from '../../interop-tests/redis-server.js'
 import { type Figures, quantile } from '../figures.js'
 import { exactRuns, makeFolder, removeFolder, whenRan } from '../workers.js'
+import { measureLatency, measureMemory, measureStartUp } from './measures.js'
 import {
   assertServerSettled,
   type RedisKind,
@@ -23,9 +24,6 @@ export interface Drain {
   /** Default `add`. */
   readonly task?: 'add' | 'noop'
 }
-
-/** Tasks of each latency round that are not counted, whoever runs them: engines and interpreters warm up. */
-const warmUp = 200
 
 /** The measures of one server, which lives until `close`. */
 export class RedisRounds {
@@ -123,83 +121,28 @@ export class RedisRounds {
     }
   }
 
-  /**
-   * 100 tasks a second to an idle worker: until the start, and until the client has the result. `client` sends to
-   * another's worker: celeriac's to Celery's.
-   */
+  /** See `measureLatency`. `client` sends to another's worker: celeriac's to Celery's. */
   async latency(kind: RedisKind, count: number, client: 'own' | 'celeriac' = 'own'): Promise<void> {
     await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
       const message = kind === 'floor' ? await this.#oneMessage(round) : ''
-      const worker = startWorker(kind, round)
-      try {
-        const all = count + warmUp
-        const own = kind === 'floor' ? 'ioredis' : kind.startsWith('bullmq') ? 'bullmq' : kind
-        const sender = client === 'own' ? own : client
-        const told = sender.startsWith('celery ')
-          ? await runPython<Latencies>(round, ['latency', String(all)])
-          : await runClient<Latencies>(round, [sender, 'latency', String(all)], { BENCH_MESSAGE: message })
-        await whenRan(round.folder, all, worker)
-        const toStart = exactRuns(round.folder, all)
-          .filter(({ number }) => number >= warmUp)
-          .map(({ number, startedAtMs }) => startedAtMs - (told.sent[number] ?? 0))
-        // The first of all, which connects, has no time of its own.
-        const toResult = told.took.slice(warmUp - 1)
-        const who = client === 'own' ? kind : `${kind}, sent by ${client}`
-        for (const [name, share] of [
-          ['p50', 0.5],
-          ['p95', 0.95],
-          ['p99', 0.99],
-        ] as const) {
-          this.#figures.add(`latency redis, enqueue to start, ${name}`, who, 'ms', quantile(toStart, share))
-          this.#figures.add(`latency redis, enqueue to result, ${name}`, who, 'ms', quantile(toResult, share))
-        }
-      } finally {
-        await worker.stop()
-      }
+      const own = kind === 'floor' ? 'ioredis' : kind.startsWith('celery ') ? 'celery' : clientOf(kind)
+      const measure = { figures: this.#figures, name: 'redis', kind, round, count }
+      await measureLatency(measure, client === 'own' ? own : client, message)
     })
   }
 
-  /** From the spawn of a worker with its default settings to the start of a task that waits already. */
+  /** See `measureStartUp`. */
   async startUp(kind: RedisKind): Promise<void> {
-    await this.#round({ ignoreResult: false, lateAck: false }, async (round) => {
-      await runClient(round, [kind.startsWith('bullmq') ? 'bullmq' : 'celeriac', 'bulk', '1'])
-      const worker = startWorker(kind, round, true)
-      try {
-        await whenRan(round.folder, 1, worker)
-      } finally {
-        // Celery 5.6.3 prefork, told to stop so soon, does not always end; what is measured was before.
-        await worker.stop({ mayHang: kind.startsWith('celery ') })
-      }
-      const ms = (exactRuns(round.folder, 1)[0]?.startedAtMs ?? 0) - worker.spawnedAtMs
-      this.#figures.add('start-up redis, process start to first task', kind, 'ms', ms)
-    })
+    await this.#round({ ignoreResult: false, lateAck: false }, (round) =>
+      measureStartUp({ figures: this.#figures, name: 'redis', kind, round, count: 1 }, clientOf(kind)),
+    )
   }
 
-  /**
-   * Resident memory of all processes of a worker: idle after one task, and after each tenth of `count`, so that one can
-   * see whether it goes on growing.
-   */
+  /** See `measureMemory`. */
   async memory(kind: RedisKind, count: number): Promise<void> {
-    await this.#round({ ignoreResult: true, lateAck: false }, async (round) => {
-      const client = kind.startsWith('bullmq') ? 'bullmq' : 'celeriac'
-      await runClient(round, [client, 'bulk', '1'])
-      const worker = startWorker(kind, round)
-      try {
-        await whenRan(round.folder, 1, worker)
-        await pause(1500)
-        this.#figures.add('memory redis, idle', kind, 'MB', treeMemoryMb(worker.pid))
-        const steps = 10
-        for (let step = 0; step < steps; step += 1) {
-          await runClient(round, [client, 'bulk', String(count / steps)])
-          const ran = (count / steps) * (step + 1)
-          await whenRan(round.folder, 1 + ran, worker, 300_000)
-          await pause(1500)
-          this.#figures.add(`memory redis, after ${ran} tasks`, kind, 'MB', treeMemoryMb(worker.pid))
-        }
-      } finally {
-        await worker.stop()
-      }
-    })
+    await this.#round({ ignoreResult: true, lateAck: false }, (round) =>
+      measureMemory({ figures: this.#figures, name: 'redis', kind, round, count }, clientOf(kind)),
+    )
   }
 
   /** Tasks with ETAs: what the worker's memory grows by while they wait, and how late they start. */
@@ -273,9 +216,6 @@ export class RedisRounds {
   }
 }
 
-interface Latencies {
-  /** Epoch milliseconds, by number. */
-  readonly sent: readonly number[]
-  /** Milliseconds from the call to its result. */
-  readonly took: readonly number[]
+function clientOf(kind: RedisKind): string {
+  return kind.startsWith('bullmq') ? 'bullmq' : 'celeriac'
 }
