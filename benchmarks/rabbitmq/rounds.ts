@@ -75,10 +75,11 @@ export class RabbitRounds {
         await whenRan(round.folder, count, worker, 300_000)
         micros = used(worker.pid) - begun[0]
         serverMicros = used(this.#server.pid) - begun[1]
+        await this.#settled(round)
       } finally {
         await worker.stop()
       }
-      // What was held and not acknowledged is back in the queue now.
+      // What had been handed out and not acknowledged would be back in the queue now.
       const [left, results] = [await waiting(), await this.#results()]
       const expected = how.ignoreResult && kind !== 'celery-node' ? 0 : count
       if (left > 0 || results !== expected)
@@ -122,6 +123,24 @@ export class RabbitRounds {
 
   #measure(kind: RedisKind, round: Round, count: number): Measure {
     return { figures: this.#figures, name: 'rabbitmq', kind, round, count }
+  }
+
+  /** Waits until the queue holds nothing, what is handed out included: acknowledgements have no answer. */
+  async #settled(round: Round): Promise<void> {
+    const vhost = decodeURIComponent(new URL(round.server.url).pathname.slice(1))
+    const until = performance.now() + 15_000
+    for (;;) {
+      const rows = await this.#server.ctl(
+        'list_queues',
+        '-p',
+        vhost,
+        '--no-table-headers',
+        'name',
+        'messages',
+      )
+      if (/^celery\t0$/m.test(rows)) return
+      if (performance.now() > until) throw new Error(`the queue is not settled: ${rows}`)
+    }
   }
 
   async #results(): Promise<number> {

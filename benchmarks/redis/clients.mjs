@@ -137,7 +137,7 @@ async function amqplibClient() {
   const results = subscriptions(new Redis(process.env.BENCH_RESULTS, { lazyConnect: true }))
   const publish = (number, given) =>
     new Promise((resolve, reject) => {
-      const content = Buffer.from(body.replace('[[0, 1]', `[[${number}, 1]`))
+      const content = Buffer.from(body.replace(/^\[\[0, ?1\]/, `[[${number}, 1]`))
       const options = { ...properties, persistent: true, mandatory: true, ...given }
       channel.publish('', 'celery', content, options, (error) => (error ? reject(error) : resolve()))
     })
