@@ -77,6 +77,15 @@ export class RedisParking {
     return Math.max(0, this.#nextLook - this.#host.clock.monotonic())
   }
 
+  /** Whether `take` would ask the server; false costs nothing. */
+  mayGive(queues: readonly string[], dueBeforeMs: number): boolean {
+    return (
+      dueBeforeMs !== this.#dueBeforeMs ||
+      this.#nextLook <= this.#host.clock.monotonic() ||
+      queues.join('\0') !== this.#queues
+    )
+  }
+
   /** Gives messages up until shortly before they are due; returns those that were no longer ours. */
   async park(parked: readonly Parked[]): Promise<readonly Claimed[]> {
     const lost: Claimed[] = []

@@ -52,6 +52,14 @@ export interface RedisStoreParts {
   readonly startLeaseThread?: (owner: string, renewals: SharedArrayBuffer) => () => Promise<void>
 }
 
+/** Names in a claim, in its order. */
+interface ClaimKeys {
+  readonly order: readonly string[]
+  readonly keys: readonly string[]
+  /** For unreadable items, for those that watch, for those that are woken: each for all queues. */
+  readonly places: readonly string[]
+}
+
 /** Most messages in one call of a script: Lua's stack is bounded. */
 const largestBatch = 1000
 
@@ -75,6 +83,7 @@ export class RedisStore implements QueueStore {
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
   #endLeaseThread: (() => Promise<void>) | undefined
+  #lastKeys: ClaimKeys | undefined
   /** The last claim left nothing behind. */
   #isDry = false
   /** The last claim gave what had been parked. */
@@ -157,7 +166,8 @@ export class RedisStore implements QueueStore {
       const since = this.#arrivals.news
       const stored = fanout.length === 0 ? queues : queues.filter((queue) => !fanout.includes(queue))
       // In turns: neither what has come back nor what is new keeps the other waiting.
-      const parked = this.#wasParked ? [] : await this.#takeParked(stored, max, dueBeforeMs)
+      const mayGive = !this.#wasParked && this.parking.mayGive(stored, dueBeforeMs)
+      const parked = mayGive ? await this.#takeParked(stored, max, dueBeforeMs) : []
       this.#wasParked = parked.length > 0
       if (parked.length > 0) return parked
       if (stored.length > 0) {
@@ -279,17 +289,14 @@ export class RedisStore implements QueueStore {
   ): Promise<{ readonly claimed: readonly Claimed[]; readonly isEmpty: boolean }> {
     const options = this.#options
     const order = this.#inOrder(queues)
-    const lists = options.steps.flatMap((step) => order.map((queue) => stepKey(options, queue, step)))
+    const { keys, places } = this.#claimKeys(order)
     const mark = this.#unseen.begin(order)
     const args: RedisArgument[] = [Math.min(max, largestBatch), order.length]
     const leaves = this.#waiting.includes(order)
     args.push(options.order === 'round_robin' ? 'r' : 'l', mark, this.#parts.newId(), watches ? 'w' : '')
     args.push(leaves ? 'l' : '', this.#waiting.id, wakeChannel(options))
-    const waits = order.map((queue) => waitingKeys(options, queue))
-    args.push(...order.map((queue) => unreadableKey(options, queue)))
-    args.push(...waits.map(([waiting]) => waiting), ...waits.map(([, idle]) => idle))
+    for (const place of places) args.push(place)
     if (watches) this.#waiting.begins(order)
-    const keys = [options.unackedKey, options.indexKey, ...lists]
     const heldUntil = this.leases.term()
     const reply = await this.#client.script(claimScript, keys, args)
     this.#unseen.end(mark)
@@ -366,6 +373,22 @@ export class RedisStore implements QueueStore {
     return Number(await size)
   }
 
+  /** What a claim from these queues names; kept for the next, which most often asks for the same. */
+  #claimKeys(order: readonly string[]): ClaimKeys {
+    const last = this.#lastKeys
+    if (last !== undefined && isSame(last.order, order)) return last
+    const options = this.#options
+    const lists = options.steps.flatMap((step) => order.map((queue) => stepKey(options, queue, step)))
+    const waits = order.map((queue) => waitingKeys(options, queue))
+    const unreadable = order.map((queue) => unreadableKey(options, queue))
+    this.#lastKeys = {
+      order,
+      keys: [options.unackedKey, options.indexKey, ...lists],
+      places: [...unreadable, ...waits.map(([waiting]) => waiting), ...waits.map(([, idle]) => idle)],
+    }
+    return this.#lastKeys
+  }
+
   #inOrder(queues: readonly string[]): readonly string[] {
     const { order } = this.#options
     if (order === 'sorted') return queues.toSorted()
@@ -411,6 +434,10 @@ export class RedisStore implements QueueStore {
     this.#client.close()
     this.onLost?.(cause)
   }
+}
+
+function isSame(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((name, at) => name === other[at])
 }
 
 function unreadableQueue(refused: Buffer): Error {
