@@ -1,14 +1,14 @@
 /**
  * `npm run canvas-property`: random canvases of both languages, run on real brokers and compared with a model.
  *
- *   npm run canvas-property                          500 of each mix over Redis; a random seed, printed
- *   npm run canvas-property -- --seed 42 --count 1000 --broker filesystem
+ *   npm run canvas-property                          500 of each mix over Redis, and over RabbitMQ
+ *   npm run canvas-property -- --seed 42 --count 1000 --broker rabbitmq
  *   npm run canvas-property -- --pure                Celery alone: is the model right?
  *
- * Ends with 1 when a canvas did not end, or not as the model says.
+ * The seed is random unless it is given, and printed; results are in a Redis in both cases. Ends with 1 when a canvas did not end, or not as the model says.
  */
 import { parseArgs } from 'node:util'
-import { filesystemKind, redisKind } from '../brokers.js'
+import { filesystemKind, RabbitKind, redisKind } from '../brokers.js'
 import { mixes, pureMixes, runMix } from './property.js'
 import { CanvasRig } from './rig.js'
 
@@ -24,9 +24,10 @@ const { values } = parseArgs({
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
 console.log(`seed ${seed}`)
 let failed = 0
-for (const kind of [redisKind, filesystemKind]) {
+const rabbitKind = new RabbitKind()
+for (const kind of [redisKind, rabbitKind, filesystemKind]) {
   // Celery writes results to files in place, and its own client may read half of one: only when asked for.
-  if ((values.broker ?? redisKind.name) !== kind.name) continue
+  if (values.broker === undefined ? kind === filesystemKind : values.broker !== kind.name) continue
   const count = Number(values.count ?? 500)
   for (const mix of values.pure ? pureMixes : mixes) {
     if (values.mix !== undefined && values.mix !== mix.name) continue
@@ -48,4 +49,5 @@ for (const kind of [redisKind, filesystemKind]) {
     }
   }
 }
+await rabbitKind.stop()
 process.exitCode = failed === 0 ? 0 : 1

@@ -1,14 +1,16 @@
 /** The short form of `npm run canvas-property`, with seeds of its own so that it does the same each time. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Broker, type BrokerKind, redisKind } from '../brokers.js'
+import { type Broker, type BrokerKind, RabbitKind, redisKind } from '../brokers.js'
 import { skipNote } from '../redis-server.js'
 import { type Mix, mixes, runMix } from './property.js'
 import { CanvasRig } from './rig.js'
 
 /** Not over files: Celery writes a result in place, and its own client may read half of one. */
-const short: readonly (readonly [BrokerKind, Mix, number])[] = mixes.map(
-  (mix) => [redisKind, mix, 40] as const,
+const rabbitKind = new RabbitKind()
+const short: readonly (readonly [BrokerKind, Mix, number])[] = [redisKind, rabbitKind].flatMap((kind) =>
+  mixes.map((mix) => [kind, mix, 40] as const),
 )
+afterAll(() => rabbitKind.stop())
 
 describe.each(short)('random canvases', (kind, mix, count) => {
   const title = `${kind.name}, ${mix.name}${skipNote(kind.missing)}`

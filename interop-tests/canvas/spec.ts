@@ -46,7 +46,9 @@ export interface Wishes {
 /**
  * A random canvas. Left out is what Celery 5.6 itself gets wrong (`npm run canvas-property -- --pure` shows it when it is
  * let in): a member of a group that is a chord with a chain as its body (the client waits for an id that no task has), a
- * chord somewhere in what follows a group (each value is passed on alone), a group as the end of a chain that others
+ * chord somewhere in what follows a group (each value is passed on alone), a chain that follows a group where the chain
+ * around both began with another group (the same: `group | group | chain` is a chord whose body, the second group, is
+ * given the rest of the chain member by member), a group as the end of a chain that others
  * wait for as one value, and empty groups.
  */
 export function randomSpec(random: SeededRandom, wishes: Wishes): Spec {
@@ -84,21 +86,20 @@ export function randomSpec(random: SeededRandom, wishes: Wishes): Spec {
       steps.push(
         isGroup
           ? group(depth - 1)
-          : afterGroup(steps.at(-1), () => (place === 'anywhere' ? single(depth - 1, place) : task())),
+          : afterGroup(steps, () => (place === 'anywhere' ? single(depth - 1, place) : task())),
       )
       hadGroup ||= isGroup
     }
     steps.push(
-      afterGroup(steps.at(-1), () =>
-        single(depth - 1, hadGroup && place === 'member' ? 'body of a member' : place),
-      ),
+      afterGroup(steps, () => single(depth - 1, hadGroup && place === 'member' ? 'body of a member' : place)),
     )
     return { k: 'chain', steps }
   }
-  const afterGroup = (before: Spec | undefined, make: () => Spec): Spec => {
+  const afterGroup = (before: readonly Spec[], make: () => Spec): Spec => {
+    const isChord = before.length > 1 && before[0]?.k === 'group'
     for (;;) {
       const made = make()
-      if (before?.k !== 'group' || !hasChord(made)) return made
+      if (before.at(-1)?.k !== 'group' || !(hasChord(made) || (isChord && made.k === 'chain'))) return made
     }
   }
   const group = (depth: number): Spec => ({
