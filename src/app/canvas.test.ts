@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { tuple } from '../../protocol/values.js'
 import { GroupResult } from '../backend/group-result.js'
@@ -7,7 +7,7 @@ import { chain, chord, group } from '../canvas/build.js'
 import { Chain } from '../canvas/chain.js'
 import { Chord } from '../canvas/chord.js'
 import { Group } from '../canvas/group.js'
-import type { Signature } from '../canvas/signature.js'
+import { Signature } from '../canvas/signature.js'
 import { BackendDisabledError, Ignore, InvalidArgumentError } from '../errors.js'
 import { RecordingApp } from './recording-app.conformance.js'
 
@@ -51,6 +51,26 @@ describe('the algebra of signatures', () => {
     expect(() => group([wrong])).toThrow('made of signatures')
     expect(() => chord([add.s(1, 1)], wrong as never)).toThrow('body of a chord')
     expect(() => chord(5 as never, add.s(1) as never)).toThrow('iterable')
+  })
+
+  it('CNV-019 CNV-023 a chain grows by one step after the other without being copied each time, and each stage stays what it was', () => {
+    const { add } = tasksOf(app)
+    const copies = vi.spyOn(Signature.prototype, 'cloneWire')
+    try {
+      const stages: Signature<[], number>[] = [add.s(0, 0)]
+      for (let n = 1; n < 200; n++) stages.push((stages.at(-1) as Signature<[], number>).pipe(add.s(n)))
+      expect(copies.mock.calls.length).toBeLessThan(3 * 200)
+      expect(String(stages.at(-1)).split(' | ')).toHaveLength(200)
+      const early = stages[2] as unknown as Chain
+      early.tasks[1]?.setWire({ queue: 'other' })
+      const branch = stages[2]?.pipe(add.s(7)) as unknown as Chain
+      expect(String(branch)).toBe('t.add(0, 0) | add(1) | add(2) | add(7)')
+      const next = stages[3] as unknown as Chain
+      expect(String(next)).toBe('t.add(0, 0) | add(1) | add(2) | add(3)')
+      expect([branch, next].map((chain) => chain.tasks[1]?.options)).toEqual([{ queue: 'other' }, {}])
+    } finally {
+      copies.mockRestore()
+    }
   })
 
   it('CNV-018 shows signatures as Celery does', () => {

@@ -1,8 +1,8 @@
 /**
  * Signatures put together (`__or__` of the classes in `celery/canvas.py`; surface 9.2), and made of their data again.
  *
- * Rule 1: the operands stay as they are; only what this file has made is changed in place, so that a chain of n steps is
- * put together in n steps.
+ * Rule 1: the operands stay as they are; only what this file has made is changed in place, or shared as long as nobody
+ * looks at it, so that a chain of n steps is put together in n steps, also one by one.
  */
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { Tuple } from '../../protocol/values.js'
@@ -53,7 +53,7 @@ function joinChain(left: Chain, right: Member, made: Set<Member>): Member {
   if (right instanceof Chain) {
     return right.unchained().reduce<Member>((all, step) => join(all, step, made), left)
   }
-  const last = left.tasks.at(-1)
+  const { last } = left
   if (right instanceof Group) {
     const step = right.unrolled()
     if (!(step instanceof Group)) return join(left, step, made)
@@ -89,7 +89,7 @@ function withLonger(left: Member, step: Member, made: Set<Member>): Member {
 }
 
 function appended(left: Chain, step: Member, made: Set<Member>): Chain {
-  if (!made.has(left)) return mine(new Chain(left.app, [...left.unchained(), step]), made)
+  if (!made.has(left) || left.isShared) return mine(left.extended(step), made)
   // The last one was given by somebody; from now on it is a part of this chain.
   const last = left.tasks.pop()
   if (last !== undefined) left.tasks.push(own(last, made))

@@ -38,18 +38,58 @@ interface Prepared {
   readonly results: AnyResult[]
 }
 
+/** The steps of a chain that nobody has looked at yet: copies that nobody changes, shared by chains, and the last one. */
+interface Extended {
+  readonly before: Member[]
+  /** How many of `before` are steps of this chain. */
+  readonly count: number
+  readonly last: Member
+}
+
 /** A chain: `A` are the arguments that its first step still takes, `R` the result of the last one. */
 export class Chain<
   A extends Arguments = Arguments,
   R = unknown,
   H extends AnyResult = AsyncResult<R>,
 > extends Composite<A, R, H> {
-  /** Its steps, the first one first. */
-  readonly tasks: Member[]
+  private steps: Member[] | Extended
 
-  constructor(app: SignatureApp, tasks: Member[], options: WireOptions = {}) {
+  constructor(app: SignatureApp, tasks: Member[] | Extended, options: WireOptions = {}) {
     super(app, { task: 'celery.chain', options })
-    this.tasks = tasks
+    this.steps = tasks
+  }
+
+  /** Its steps, the first one first; whoever asks may change them. */
+  get tasks(): Member[] {
+    const { steps } = this
+    if (Array.isArray(steps)) return steps
+    const { before, count, last } = steps
+    this.steps = [...before.slice(0, count).map((step) => step.cloneWire({})), last]
+    return this.steps
+  }
+
+  /** True while its steps are shared with chains that it was made of, or that were made of it. */
+  get isShared(): boolean {
+    return !Array.isArray(this.steps)
+  }
+
+  /** The last step. */
+  get last(): Member | undefined {
+    return Array.isArray(this.steps) ? this.steps.at(-1) : this.steps.last
+  }
+
+  /** A chain of copies of these steps, and `step`. Of chains that are made so, one of the other, each shares the copies. */
+  extended(step: Member): Chain {
+    const { steps, app } = this
+    const hasLinks = this.wireOptions['link'] !== undefined || this.wireOptions['link_error'] !== undefined
+    if (Array.isArray(steps) || hasLinks) {
+      const before = this.unchained()
+      return new Chain(app, { before, count: before.length, last: step })
+    }
+    // Somebody else may have gone on from the same steps.
+    const before = steps.before.length === steps.count ? steps.before : steps.before.slice(0, steps.count)
+    before.push(steps.last.cloneWire({}))
+    return new Chain(app, { before, count: before.length, last: step })
   }
 
   override get subtaskType(): 'chain' {
@@ -57,7 +97,8 @@ export class Chain<
   }
 
   override get app(): SignatureApp {
-    return this.tasks[0]?.app ?? this.ownApp
+    const { steps } = this
+    return (Array.isArray(steps) ? steps[0] : (steps.before[0] ?? steps.last))?.app ?? this.ownApp
   }
 
   override async load(): Promise<void> {
