@@ -37,8 +37,12 @@ export class RecordingApp extends App {
     })
     this.outgoing = outgoing
     this.batches = batches
-    if (!counts) return
     const backend = Object.create(super.backend) as { -readonly [P in keyof ResultBackend]: ResultBackend[P] }
+    backend.expect = async () => {}
+    if (!counts) {
+      this.counting = Object.defineProperty(backend, 'chords', { value: undefined })
+      return
+    }
     Object.defineProperty(backend, 'chords', {
       value: {
         begin: async (id: string, size: number) => void this.told.push(['size', id, size]),
@@ -46,7 +50,6 @@ export class RecordingApp extends App {
       },
     })
     backend.storeGroup = async (id, tuple) => void this.told.push(['saved', id, tuple])
-    backend.expect = async () => {}
     this.counting = backend
   }
 

@@ -5,12 +5,15 @@
  * Rule 2: what has expired is gone for readers at once, and freed when something else is stored. No timer runs.
  */
 import type { Clock } from '../clock.js'
-import type { KeyValueStore } from './key-value-store.js'
+import type { KeyParts, KeyValueStore } from './key-value-store.js'
+import { MemoryParts } from './memory-parts.js'
 
 /** The results that backends of one process share. */
 export class MemoryResults {
   readonly #values = new Map<string, { readonly bytes: Uint8Array; readonly diesAt: number }>()
   readonly #listeners = new Set<(key: string) => void>()
+  /** Chords whose parts are being counted. */
+  readonly parts = new MemoryParts()
   readonly #limit: number
 
   /**
@@ -109,6 +112,30 @@ export class MemoryResultStore implements KeyValueStore {
 
   isRecoverable(): boolean {
     return false
+  }
+
+  /** Counted in this process; Celery's cache backends count, too (surface CNV-110). */
+  readonly parts: KeyParts = {
+    begin: async (key, size) => this.#results.parts.begin(key, size, ...this.#times()),
+    grow: async (key) => this.#results.parts.grow(key, ...this.#times()),
+    add: async (key, score, member, head) => {
+      const members = this.#results.parts.add(key, { score, member }, head, ...this.#times())
+      return members && { members, group: await this.get(key) }
+    },
+    end: async (key) => this.#results.parts.end(key),
+    pending: (prefix, options) =>
+      this.#results.parts.pending(
+        prefix,
+        options,
+        Number.isFinite(this.#keepMs) ? this.#keepMs / 1000 : 0,
+        this.#clock.now(),
+      ),
+  }
+
+  /** When what is written now dies, and the time now. */
+  #times(): readonly [diesAt: number, now: number] {
+    const now = this.#clock.now()
+    return [now + this.#keepMs, now]
   }
 
   async close(): Promise<void> {}

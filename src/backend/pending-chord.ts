@@ -36,3 +36,38 @@ export interface PendingOptions {
   /** The most that are given; default all. */
   readonly limit?: number
 }
+
+/** What a store has counted of a chord. */
+export interface ChordCounters {
+  readonly size: number | undefined
+  readonly added: number
+  readonly counted: number
+  readonly failed: number
+  /** Milliseconds until the counters are forgotten; -1: never, -2: they are gone. */
+  readonly leftMs: number
+  /** Places of the parts that have ended; undefined where parts are kept unordered. */
+  readonly places: readonly number[] | undefined
+}
+
+/**
+ * The chord of these counters. Undefined when it has ended: they are gone, or all parts are there and one has failed, so
+ * that nothing comes after them.
+ */
+export function pendingChordOf(
+  groupId: string,
+  { size, added, counted, failed, leftMs, places }: ChordCounters,
+  keepSeconds: number,
+): PendingChord | undefined {
+  if (leftMs === -2) return undefined
+  const waitingFor = size === undefined ? undefined : Math.max(0, size + added - counted)
+  if (waitingFor === 0 && failed > 0) return undefined
+  const ended = new Set(places)
+  const missing: number[] = []
+  if (waitingFor !== 0 && places !== undefined) {
+    for (let place = 0; place < (size ?? 0); place++) if (!ended.has(place)) missing.push(place)
+  }
+  const expiresIn = leftMs < 0 ? undefined : leftMs / 1000
+  const quietFor =
+    expiresIn !== undefined && keepSeconds > 0 ? Math.max(0, keepSeconds - expiresIn) : undefined
+  return { groupId, size, added, counted, failed, waitingFor, missing, quietFor, expiresIn }
+}

@@ -5,12 +5,15 @@
  * Rule 1: nothing is written, and the server is never held up for long: `SCAN` in pages, one short script for a chord,
  * of which only places come back, no results.
  * Rule 2: `SCAN` may name a key twice and misses none that was there all the time; a chord is given once.
- * Rule 3: a header that is all there and has a failed part has ended with an error; its counters only wait for their
- * expiry.
  */
 import { type RedisClient, redisScript } from '../transport/redis-client.js'
 import { onAbort } from './abort-listener.js'
-import type { PendingChord, PendingOptions } from './pending-chord.js'
+import {
+  type ChordCounters,
+  type PendingChord,
+  type PendingOptions,
+  pendingChordOf,
+} from './pending-chord.js'
 
 /** Reads of the store, tried again while it is away for a moment. */
 export interface PendingSource {
@@ -82,7 +85,7 @@ export async function* pendingChords(
         signal,
         source.run((client) => client.script(COUNTERS, [`${key}.j`, `${key}.t`, `${key}.s`], [])),
       )
-      const chord = chordOf(groupId, counters as readonly unknown[], source.keepSeconds)
+      const chord = pendingChordOf(groupId, countersOf(counters as readonly unknown[]), source.keepSeconds)
       if (chord === undefined) continue
       if (given++ >= limit) return
       yield chord
@@ -90,37 +93,15 @@ export async function* pendingChords(
   } while (cursor !== '0')
 }
 
-/** Undefined when the chord has ended: its counters are gone, or there is nothing to come after its failed part. */
-function chordOf(
-  groupId: string,
-  counters: readonly unknown[],
-  keepSeconds: number,
-): PendingChord | undefined {
-  const [saidSize, saidAdded, counted, failed, leftMs, saidPlaces, kind] = counters
-  const left = Number(leftMs)
-  if (left === -2) return undefined
-  const size = String(saidSize) === '' ? undefined : Number(String(saidSize))
-  const added = Number(String(saidAdded))
-  const count = Number(counted)
-  const waitingFor = size === undefined ? undefined : Math.max(0, size + added - count)
-  if (waitingFor === 0 && Number(failed) > 0) return undefined
-  const places = new Set((saidPlaces as readonly unknown[]).map((place) => Number(String(place))))
-  const missing: number[] = []
-  if (waitingFor !== 0 && String(kind) !== 'list') {
-    for (let place = 0; place < (size ?? 0); place++) if (!places.has(place)) missing.push(place)
-  }
-  const expiresIn = left < 0 ? undefined : left / 1000
-  const isReckoned = expiresIn !== undefined && keepSeconds > 0
+function countersOf([size, added, counted, failed, leftMs, places, kind]: readonly unknown[]): ChordCounters {
   return {
-    groupId,
-    size,
-    added,
-    counted: count,
+    size: String(size) === '' ? undefined : Number(String(size)),
+    added: Number(String(added)),
+    counted: Number(counted),
     failed: Number(failed),
-    waitingFor,
-    missing,
-    quietFor: isReckoned ? Math.max(0, keepSeconds - expiresIn) : undefined,
-    expiresIn,
+    leftMs: Number(leftMs),
+    places:
+      String(kind) === 'list' ? undefined : (places as readonly unknown[]).map((one) => Number(String(one))),
   }
 }
 
