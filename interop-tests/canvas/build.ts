@@ -1,12 +1,12 @@
 /** Canvases of the tests as a TypeScript client writes them; what `build` of canvas_app.py does in Python. */
 import { type Celery, chain, chord, group, type Signature } from '../../src/index.js'
-import type { Spec } from './spec.js'
+import type { Lang, Spec } from './spec.js'
 
 /** The canvas that `spec` describes. */
 export function build(app: Celery, spec: Spec): Signature {
   const made = unlinked(app, spec)
   if ('err' in spec && spec.err !== undefined)
-    made.linkError(app.signature('py.errback', { args: [spec.err] }))
+    made.linkError(app.signature(`${errorLang(spec)}.errback`, { args: [spec.err] }))
   return made
 }
 
@@ -26,4 +26,8 @@ function unlinked(app: Celery, spec: Spec): Signature {
         build(app, spec.body),
       ) as unknown as Signature
   }
+}
+
+function errorLang(spec: Spec): Lang {
+  return ('errlang' in spec ? spec.errlang : undefined) ?? 'py'
 }

@@ -49,5 +49,18 @@ export function defineTasks(app: Celery, log: string, lang: Lang): void {
     note('run', args.at(-1), self.request.id)
     return self.replace(build(app, args.at(-2) as Spec))
   })
+  app.task(`${lang}.add`, (x: number, y: number) => x + y)
+  app.task(`${lang}.tsum`, (values: readonly number[]) => values.reduce((sum, one) => sum + one, 0))
+  app.task(`${lang}.identity`, (x: unknown) => x)
+  app.task(`${lang}.ids`, { bind: true }, ({ request }, ..._: unknown[]) => [
+    request.rootId,
+    request.parentId ?? null,
+    request.id,
+  ])
+  app.task(`${lang}.add_replaced`, { bind: true }, (self, x: number, y: number) =>
+    self.replace(app.signature(`${lang}.add`, { args: [x, y] })),
+  )
+  app.task(`${lang}.priority`, { bind: true }, (self, ..._: unknown[]) => self.request.deliveryInfo.priority)
+  app.task(`${lang}.stamps`, { bind: true }, (self, ..._: unknown[]) => self.request.stamps)
   app.task(`${lang}.errback`, { bind: true }, (_self, id: string, tag: string) => note('errback', tag, id))
 }

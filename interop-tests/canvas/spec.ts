@@ -24,7 +24,7 @@ export interface TaskSpec {
 /** Any canvas. */
 export type Spec =
   | TaskSpec
-  | { readonly k: 'chain'; readonly steps: readonly Spec[]; readonly err?: string }
+  | { readonly k: 'chain'; readonly steps: readonly Spec[]; readonly err?: string; readonly errlang?: Lang }
   | { readonly k: 'group'; readonly members: readonly Spec[] }
   | { readonly k: 'chord'; readonly header: readonly Spec[]; readonly body: Spec; readonly err?: string }
 
@@ -48,7 +48,8 @@ export interface Wishes {
  * let in): a member of a group that is a chord with a chain as its body (the client waits for an id that no task has), a
  * chord somewhere in what follows a group (each value is passed on alone), a chain that follows a group where the chain
  * around both began with another group (the same: `group | group | chain` is a chord whose body, the second group, is
- * given the rest of the chain member by member), a group as the end of a chain that others
+ * given the rest of the chain member by member), two groups after each other in a chain inside a chain (the same, where
+ * a chord stands before it), a group as the end of a chain that others
  * wait for as one value, and empty groups.
  */
 export function randomSpec(random: SeededRandom, wishes: Wishes): Spec {
@@ -99,6 +100,7 @@ export function randomSpec(random: SeededRandom, wishes: Wishes): Spec {
     const isChord = before.length > 1 && before[0]?.k === 'group'
     for (;;) {
       const made = make()
+      if (made.k === 'chain' && hasGroupAfterGroup(made.steps)) continue
       if (before.at(-1)?.k !== 'group' || !(hasChord(made) || (isChord && made.k === 'chain'))) return made
     }
   }
@@ -119,6 +121,14 @@ export function randomSpec(random: SeededRandom, wishes: Wishes): Spec {
 
 /** Where a canvas stands, as far as Celery cares: what a group waits for must not be a chord whose body is a chain. */
 type Place = 'anywhere' | 'member' | 'body of a member'
+
+function hasGroupAfterGroup(steps: readonly Spec[]): boolean {
+  return steps.some(
+    (step, at) =>
+      (step.k === 'group' && steps[at + 1]?.k === 'group') ||
+      (step.k === 'chain' && hasGroupAfterGroup(step.steps)),
+  )
+}
 
 /** A chord, or a chain with one in it, which a group that something follows is. */
 function hasChord(spec: Spec): boolean {

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noRedis, RedisServer, skipNote } from '../../interop-tests/redis-server.js'
@@ -152,7 +153,7 @@ describe.skipIf(noRedis)(`chords that wait, in Redis${skipNote(noRedis)}`, () =>
     const found: string[] = []
     for await (const { groupId } of app.chords.pending()) found.push(groupId)
     expect(found).toEqual(['waiting'])
-    await using other = new Celery('shop', { resultBackend: 'cache+memory://' })
+    await using other = new Celery('shop', { resultBackend: `file://${tmpdir()}` })
     expect(() => other.chords.pending()).toThrow(NotSupportedError)
   })
 })
