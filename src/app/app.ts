@@ -336,7 +336,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   }
 
   async applyEagerly(data: Linkable): Promise<unknown> {
-    return (await signatureFromData(this, data).apply()).get()
+    return (await signatureFromData(this, data).apply()).get({ disableSyncSubtasks: false })
   }
 
   dispatch(call: Call): Promise<AsyncResult<unknown>> {

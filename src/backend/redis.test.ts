@@ -282,7 +282,7 @@ describe.skipIf(noRedis)('redis results', () => {
   describe('chords', () => {
     const raw = (key: string): Promise<string | null> => server.client().get(key)
 
-    it('CNV-102 CNV-103 CNV-105 counts parts under Celery’s keys and gives them in header order to the last', async () => {
+    it('CNV-097 CNV-102 CNV-103 CNV-105 counts parts under Celery’s keys and gives them in header order to the last', async () => {
       const { chords } = open({ expires: 100 })
       const client = server.client()
       await chords?.begin('c1', 3)
@@ -307,7 +307,7 @@ describe.skipIf(noRedis)('redis results', () => {
       expect(await client.keys('celery-taskset-meta-c1*')).toEqual([])
     })
 
-    it('CNV-119 counts a part that ran twice with the same result once, and completes again for its second run', async () => {
+    it('CNV-098 CNV-119 counts a part that ran twice with the same result once, and completes again for its second run', async () => {
       const { chords } = open()
       await chords?.begin('c2', 2)
       await chords?.partDone('c2', 0, metaOf('a', 'SUCCESS', 1))
@@ -332,6 +332,15 @@ describe.skipIf(noRedis)('redis results', () => {
           ['b', 2],
         ])
       }
+    })
+
+    it('CNV-096 orders parts of one place by their bytes', async () => {
+      const { chords } = open()
+      await chords?.begin('c2c', 3)
+      await chords?.partDone('c2c', 0, metaOf('b', 'SUCCESS', 1))
+      await chords?.partDone('c2c', 0, metaOf('a', 'SUCCESS', 2))
+      const parts = await chords?.partDone('c2c', 0, metaOf('aa', 'SUCCESS', 3))
+      expect(parts?.map(({ taskId }) => taskId)).toEqual(['a', 'aa', 'b'])
     })
 
     it('TSK-093 expects a part more for each that was added', async () => {

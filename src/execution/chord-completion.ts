@@ -4,6 +4,7 @@
  *
  * Rule 1: one part that failed fails the body, and with it everybody who waits for it.
  */
+import { DecodeError } from '../../protocol/errors.js'
 import { isRemoteError, type RemoteError, remoteErrorRepr } from '../../protocol/remote-error.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
@@ -207,7 +208,16 @@ export async function countPart(
 ): Promise<void> {
   const { chords } = host.backend
   if (chords === undefined) return
-  const parts = await applier.effect(() => chords.partDone(groupId, index, record))
+  let parts: readonly ResultMeta[] | undefined
+  try {
+    parts = await applier.effect(() => chords.partDone(groupId, index, record))
+  } catch (error) {
+    // All parts are there and one cannot be read; nobody will come after this one.
+    if (!(error instanceof DecodeError)) throw error
+    const cause = remoteErrorFrom(error)
+    host.logger.error({ err: error, group_id: groupId }, `Chord ${groupId} raised: ${remoteErrorRepr(cause)}`)
+    return failChord(host, applier, chord, `Join error: ${remoteErrorRepr(cause)}`, cause)
+  }
   if (parts === undefined) return
   await completeChord(host, applier, chord, parts)
   // A failed header's parts stay until they expire: people read them there (surface CNV-106).

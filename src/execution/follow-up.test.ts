@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { DecodeError } from '../../protocol/errors.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { ChordCounter, ResultBackend } from '../backend/backend.js'
 import { applierOf } from './applier.js'
@@ -314,6 +315,25 @@ describe('chords', () => {
       },
     })
     expect(host.sent.map((one) => [one.signature['task'], one.signature['args']])).toEqual([['eb', ['body']]])
+  })
+
+  it('CNV-107 a body whose parts cannot be read fails with Join error', async () => {
+    const host = new TestHost()
+    counting(host)
+    Object.assign(host.backend.chords as ChordCounter, {
+      partDone: () => Promise.reject(new DecodeError('not a part')),
+    })
+    host.define('ok', () => 1)
+    const body = { chord: sig('sum', [], { options: { task_id: 'body' } }) }
+    const ended = await execute(
+      testRequest('ok', [], { message: { groupId: 'g', groupIndex: 0 }, body }),
+      host,
+    )
+    expect(ended.kind).toBe('succeeded')
+    expect((await host.backend.fetch('body'))?.result).toMatchObject({
+      type: 'ChordError',
+      args: [expect.stringMatching(/^Join error: \w+\('not a part'\)$/)],
+    })
   })
 
   it('CNV-105 a body that cannot be sent fails with Callback error', async () => {
