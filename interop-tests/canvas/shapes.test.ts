@@ -498,6 +498,16 @@ describe.each(places)('canvases of Celery’s own tests', (name, missing, start)
       expect(await value(steps(chunks.group(), id()))).toEqual([[2, 4], [6]])
     })
 
+    it('CNV-192 CNV-095 a chord whose body is a chord, ten deep', async () => {
+      // Python writes the bodies of all levels below into each part, fourfold with every level.
+      const deep = rig.langs.length > 1 ? 5 : 10
+      const made = (level: number): Signature =>
+        level === 0 ? id() : joined([level === deep ? id(1) : id()], made(level - 1))
+      let expected: unknown = 1
+      for (let level = 0; level < deep; level++) expected = [expected]
+      expect(await value(made(deep))).toEqual(expected)
+    })
+
     it('CNV-209 CNV-143 stamps reach every task of a canvas, also a retried one', async () => {
       const stamped = { tenant: 'acme' }
       const one = () => task('stamps')

@@ -7,9 +7,14 @@ export interface Applier {
   readonly app: SignatureApp
   /** What is done for a run goes through this: its gate. */
   readonly effect: <T>(act: () => Promise<T>) => Promise<T>
+  /**
+   * True where the same may have been sent before, by a run that ended in the death of its worker: tasks that are known
+   * to have succeeded are not sent again.
+   */
+  readonly isAgain: boolean
 }
 
 /** Sends through `host`, and through the gate of the run that it is done for, where there is one. */
-export function applierOf(host: Host, gate?: RunGate): Applier {
-  return { app: host, effect: gate === undefined ? (act) => act() : (act) => gate.effect(act) }
+export function applierOf(host: Host, gate?: RunGate, isAgain = false): Applier {
+  return { app: host, effect: gate === undefined ? (act) => act() : (act) => gate.effect(act), isAgain }
 }

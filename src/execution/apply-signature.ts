@@ -2,6 +2,7 @@
  * Sends what a signature describes, whatever it is, for a run (`apply_async` as `celery/app/trace.py` and the backends
  * call it). What that means is told by the classes of `canvas/`; here it only passes the gate of the run.
  */
+import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { AnyResult } from '../backend/any-result.js'
 import { signatureFromData } from '../canvas/algebra.js'
 import { Group } from '../canvas/group.js'
@@ -28,7 +29,7 @@ export async function applySignature(
 
 /** `applySignature` for several, with the same call, in one batch. */
 export async function applySignatures(
-  { app, effect }: Applier,
+  { app, effect, isAgain }: Applier,
   signatures: readonly Linkable[],
   call: WireCall,
 ): Promise<readonly (AnyResult | undefined)[]> {
@@ -40,8 +41,34 @@ export async function applySignatures(
   }
   const outbox = new Outbox()
   const results = members.map((member) => member.plan(call, outbox))
-  await outbox.send(app, { effect })
+  await (isAgain ? await withoutEnded(outbox, app) : outbox).send(app, { effect })
   return results
+}
+
+/**
+ * Without the tasks that have succeeded: their ids are those of the signatures, so another run has sent them, and its
+ * worker died before it acknowledged its own message (surface CNV-119). The tasks that were sent stay children of this
+ * one. Where the store cannot tell, all are sent: twice is better than never.
+ */
+async function withoutEnded(outbox: Outbox, app: SignatureApp): Promise<Outbox> {
+  const ids = outbox.calls.flatMap(({ options }) => options.taskId ?? [])
+  if (ids.length === 0 || !app.backend.enabled || app.backend.kind === 'rpc') return outbox
+  let metas: ReadonlyMap<string, ResultMeta>
+  try {
+    metas = await app.backend.fetchMany(ids)
+  } catch {
+    return outbox
+  }
+  const left = new Outbox()
+  for (const call of outbox.calls) {
+    const { taskId, addToParent } = call.options
+    if (metas.get(taskId ?? '')?.state !== 'SUCCESS') left.calls.push(call)
+    else if (addToParent !== false) left.trail.push(app.asyncResult(taskId ?? ''))
+  }
+  left.trail.push(...outbox.trail)
+  // Of a chord that has ended nothing is counted anew.
+  if (left.calls.length > 0) left.before.push(...outbox.before)
+  return left
 }
 
 /** These signatures as a group. */

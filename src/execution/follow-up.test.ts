@@ -171,6 +171,62 @@ describe('callbacks and the rest of a chain', () => {
   })
 })
 
+describe('what was sent before by a run that ended in the death of its worker', () => {
+  const ended = (taskId: string, result: unknown = null): ResultMeta => ({
+    taskId,
+    state: 'SUCCESS',
+    result,
+    traceback: undefined,
+    children: [],
+    dateDone: undefined,
+  })
+  const step = (id: string) => sig('next', [], { options: { task_id: id } })
+
+  it('TSK-072 a next step that has succeeded is not sent again, and stays a child; without its result it is', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    await host.backend.store(ended('ran'))
+    const run = (id: string, redelivered: boolean) =>
+      execute(testRequest('t', [], { redelivered, body: { chain: [step(id)] } }), host)
+    await run('ran', true)
+    expect(host.sent).toEqual([])
+    expect((await host.backend.fetch('t-1'))?.children).toEqual([[['ran', null], null]])
+    await run('unknown', true)
+    await run('ran', false)
+    expect(ids(host)).toEqual(['unknown', 'ran'])
+  })
+
+  it('TSK-072 all is sent when the store cannot tell', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    host.backend.fetchMany = () => Promise.reject(new Error('away'))
+    await execute(testRequest('t', [], { redelivered: true, body: { chain: [step('ran')] } }), host)
+    expect(ids(host)).toEqual(['ran'])
+  })
+
+  it('CNV-119 of a group those members that have succeeded are left out, and the body of a chord as a whole', async () => {
+    const host = new TestHost()
+    const sizes = counting(host)
+    host.define('t', () => 4)
+    await host.backend.store(ended('a'))
+    const again = (body: object, message: object = {}) =>
+      execute(testRequest('t', [], { redelivered: true, message, body }), host)
+    await again({ chain: [group([step('a'), step('b')])] })
+    expect(ids(host)).toEqual(['b'])
+    const header = [step('a')]
+    const whole = sig('celery.chord', [], {
+      type: 'chord',
+      kwargs: { kwargs: {}, header, body: step('body') },
+    })
+    await again({ chain: [whole] })
+    expect([ids(host), [...sizes.keys()]]).toEqual([['b'], []])
+    await host.backend.store(ended('body'))
+    await host.backend.chords?.begin('g', 1)
+    await again({ chord: step('body') }, { id: 'part', groupId: 'g', groupIndex: 0 })
+    expect(ids(host)).toEqual(['b'])
+  })
+})
+
 describe('chords', () => {
   const chord = (header: readonly unknown[], body: unknown) =>
     sig('celery.chord', [], { type: 'chord', kwargs: { kwargs: {}, header, body } })

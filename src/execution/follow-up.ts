@@ -5,12 +5,13 @@
  * Rule 1: everything that is sent from here has this task as its parent and its root as root, and is among its children.
  * Rule 2: the chain, the chord and the errbacks are told once. A step that was sent on is not failed afterwards, and a
  * part is not counted twice, when a hook or the result store fails later (Celery tells them again).
- * Rule 3: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
+ * Rule 3: a run of a message that came again sends nothing that is known to have succeeded already.
+ * Rule 4: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { Linkable } from '../canvas/send-options.js'
-import { applierOf } from './applier.js'
+import { type Applier, applierOf } from './applier.js'
 import { applySignature, groupOf } from './apply-signature.js'
 import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
 import { callErrbacks } from './errbacks.js'
@@ -43,7 +44,7 @@ export async function countChordPart(run: Run, record: ResultMeta): Promise<void
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
   if (chord === undefined || groupId === undefined || run.state.told.chord) return
-  await countPart(run.host, applierOf(run.host, run.gate), chord, groupId, groupIndex ?? Infinity, record)
+  await countPart(run.host, applierFor(run), chord, groupId, groupIndex ?? Infinity, record)
   run.state.told.chord = true
 }
 
@@ -96,7 +97,12 @@ async function apply(
   args: readonly unknown[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  await applySignature(applierOf(run.host, run.gate), signature, { args, options })
+  await applySignature(applierFor(run), signature, { args, options })
+}
+
+/** A message that came again may have been run by a worker that died when it had sent what comes next. */
+function applierFor({ host, gate, request }: Run): Applier {
+  return applierOf(host, gate, request.deliveryInfo.redelivered && !request.isEager)
 }
 
 function inheritance(run: Run): Readonly<Record<string, unknown>> {
