@@ -39,7 +39,8 @@ columns: lost = published, effect never seen; twice = effect again without reaso
   open = canvases whose client still waits (these six must be 0);
   and effects again with a reason: died = its process died at work; unacked = killed between the end and the
   answer to the acknowledgement; away = it was paused or cut off while it held the task;
-  again = sent again by a task that came to its end again; failed = canvases that ended with an error;
+  again = sent again by a task that came to its end again; resent = acknowledged before a publish that lost its answer
+  was tried again; failed = canvases that ended with an error;
   left = messages still in the broker`)
   process.exit(0)
 }

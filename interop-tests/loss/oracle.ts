@@ -9,7 +9,8 @@ import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 export interface Fact {
   readonly at: number
   /**
-   * `sending`, `sent` (the publish returned), `refused` (it threw): of the publisher. `start`, `effect`, `end`: of a
+   * `sending`, `repeated` (its answer was lost, and it is about to be tried again), `sent` (the publish returned),
+   * `refused` (it threw): of the publisher. `start`, `effect`, `end`: of a
    * task's body. `acked` and `unacked`: the broker confirmed the acknowledgement of a task, or it failed; `lost`: the
    * connection that brought tasks has ended; `ready`: of a worker. `doomed` (it is being killed, or told to give up what
    * it runs), `gone` (its process has ended; `sudden` when it was killed), `away` and `back` (it is paused, or cut off
@@ -17,6 +18,7 @@ export interface Fact {
    */
   readonly what:
     | 'sending'
+    | 'repeated'
     | 'sent'
     | 'refused'
     | 'start'

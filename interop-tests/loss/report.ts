@@ -102,6 +102,7 @@ const columns: readonly (readonly [
   ['unacked', 8, (o) => o.verdict.beforeAck],
   ['away', 6, (o) => o.verdict.afterAbsence],
   ['again', 6, (o) => o.verdict.afterCause],
+  ['resent', 7, (o) => o.verdict.afterRepeat],
   ['early', 6, (o) => o.verdict.early.length],
   ['flows', 6, (o) => o.workflows.sent],
   ['failed', 7, (o) => o.workflows.failed.length],

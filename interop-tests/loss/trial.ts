@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Redis } from 'ioredis'
 import { Celery } from '../../src/index.js'
+import type { Transport } from '../../src/transport/transport.js'
 import { type Broker, FilesystemBroker, type Place, RedisBroker } from '../brokers.js'
 import { pythonPath } from '../harness.js'
 import { ProcessGuard } from '../process-guard.js'
@@ -102,6 +103,34 @@ export class TrialWorker {
   }
 }
 
+/** Sends, and tells the oracle when it is about to send again. */
+class Publishing extends Celery {
+  private readonly oracle: Oracle
+
+  constructor(oracle: Oracle, options: ConstructorParameters<typeof Celery>[1]) {
+    super('loss', options)
+    this.oracle = oracle
+  }
+
+  override transport(url: string): Transport {
+    const transport = super.transport(url)
+    return {
+      connect: async (address, options) => {
+        const connection = await transport.connect(address, options)
+        const publish = connection.publish.bind(connection)
+        connection.publish = (messages, how) => {
+          if (how?.after?.length) {
+            for (const { envelope } of messages)
+              this.oracle.record('repeated', { id: String(envelope.headers['id']) })
+          }
+          return publish(messages, how)
+        }
+        return connection
+      },
+    }
+  }
+}
+
 /** See the file. */
 export class Trial {
   readonly random: SeededRandom
@@ -143,15 +172,16 @@ export class Trial {
     this.place = broker.place(this.folder)
     this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
     if (withResults) this.workflows = new Workflows(this.place, queue, this.oracle)
-    this.publisher = new Celery('loss', {
+    const repeats = broker instanceof RedisBroker
+    this.publisher = new Publishing(this.oracle, {
       brokerUrl: publisherLink ? through(this.place.brokerUrl, publisherLink) : this.place.brokerUrl,
       brokerTransportOptions: { ...this.place.brokerOptions },
       taskDefaultQueue: queue,
       taskDefaultQueueType: this.queueType,
       taskIgnoreResult: true,
-      // Celery's publisher tries again when an answer is lost, and what had arrived arrives twice. That copy would be run,
-      // and rightly; the trials count each effect.
-      taskPublishRetry: false,
+      // Where a publish that is tried again cannot tell what has arrived, its copy is run, and rightly; the trials count
+      // each effect.
+      taskPublishRetry: repeats,
     })
   }
 

@@ -34,6 +34,7 @@ describe('the judge of loss trials', () => {
       afterAbsence: 0,
       late: [],
       afterCause: 0,
+      afterRepeat: 0,
       early: [],
       duplicates: [],
       ghosts: [],
@@ -43,6 +44,33 @@ describe('the judge of loss trials', () => {
   it('calls a task lost when its publish returned and its effect was never seen', () => {
     const died = [at(5, 'start', a1), at(6, 'doomed', w1), at(7, 'gone', { who: 'w1', sudden: true })]
     expect(verdict(...sent('a'), ...died).lost).toEqual(['a'])
+  })
+
+  describe('when a publish was tried again', () => {
+    const repeated = [
+      at(0, 'sending', { id: 'a' }),
+      at(100, 'repeated', { id: 'a' }),
+      at(200, 'sent', { id: 'a' }),
+    ]
+    const copy = ran('a', 'w2', 300, 310, 311)
+
+    it('excuses a copy of what had been acknowledged before its end', () => {
+      expect(verdict(...repeated, ...ran('a', 'w1', 10, 20, 199), ...copy)).toMatchObject({
+        afterRepeat: 1,
+        duplicates: [],
+      })
+    })
+
+    it('accuses a copy of what was acknowledged later, or never', () => {
+      expect(verdict(...repeated, ...ran('a', 'w1', 10, 20, 201), ...copy).duplicates).toEqual(['a'])
+      expect(verdict(...repeated, ...ran('a', 'w1', 10, 20), ...copy).duplicates).toEqual(['a'])
+    })
+
+    it('accuses a second run that began before it was tried again', () => {
+      expect(
+        verdict(...repeated, ...ran('a', 'w1', 10, 20, 21), ...ran('a', 'w2', 90, 95, 96)).duplicates,
+      ).toEqual(['a'])
+    })
   })
 
   it('does not miss a task whose publish was refused', () => {

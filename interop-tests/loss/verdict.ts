@@ -13,6 +13,8 @@
  * Rule 6: a task of a canvas that another one sends at its end is sent again when that one comes to its end again: sending
  *         and acknowledging are two steps, and who died in between did the first one, or did not. There may be
  *         as many more runs that nothing excuses as there were more ends.
+ * Rule 7: a publish that is tried again looks first for what the first attempt has left. It may make a copy of a task only
+ *         when that had been run and acknowledged before the publish came to its end.
  */
 import type { Fact } from './oracle.js'
 
@@ -34,6 +36,8 @@ export interface Verdict {
   readonly late: readonly string[]
   /** Tasks of canvases that ran again because one before them had (rule 6). */
   readonly afterCause: number
+  /** Copies made by publishes that were tried again, of tasks that were acknowledged meanwhile (rule 7). */
+  readonly afterRepeat: number
   /** Ids that began before all that they wait for had had their effect: there must be none. */
   readonly early: readonly string[]
   /** Ids with further effects that nothing explains: the promise is that there are none. */
@@ -69,6 +73,8 @@ export function judge(
   const sent = new Set<string>()
   const causes = new Map<string, readonly string[]>()
   let refused = 0
+  /** When a publish was first tried again, and when it came to its end. */
+  const repeats = new Map<string, { readonly from: number; to: number }>()
   const runs = new Map<string, Run[]>()
   const held = new Map<string, Set<Run>>()
   const effects = new Set<string>()
@@ -85,12 +91,17 @@ export function judge(
         sending.add(id)
         if (after !== undefined) causes.set(id, after)
         break
+      case 'repeated':
+        if (!repeats.has(id)) repeats.set(id, { from: at, to: Number.POSITIVE_INFINITY })
+        break
       case 'sent':
-        sent.add(id)
+      case 'refused': {
+        if (what === 'sent') sent.add(id)
+        else refused++
+        const repeat = repeats.get(id)
+        if (repeat !== undefined) repeat.to = at
         break
-      case 'refused':
-        refused++
-        break
+      }
       case 'start': {
         if (causes.get(id)?.some((cause) => !effects.has(cause))) early.add(id)
         const run: Run = { who, started: at, effect: false, ended: undefined, let: undefined, acked: false }
@@ -165,6 +176,13 @@ export function judge(
           all.some((one) => one.who !== run.who && one.started > from && one.started < to)),
     )
 
+  /** It was acknowledged before a publish that was tried again had come to its end, and the next began after that trial. */
+  const copied = (id: string, run: Run, next: Run): boolean => {
+    const repeat = repeats.get(id)
+    if (repeat === undefined || !run.acked || run.let === undefined) return false
+    return run.let <= repeat.to && next.started >= repeat.from
+  }
+
   const never: Run = {
     who: '',
     started: Number.POSITIVE_INFINITY,
@@ -180,6 +198,7 @@ export function judge(
   let beforeAck = 0
   let afterAbsence = 0
   let afterCause = 0
+  let afterRepeat = 0
   const endsAgain = (id: string): number =>
     (causes.get(id) ?? []).reduce((sum, cause) => {
       const ends = (runs.get(cause) ?? []).filter((run) => run.ended !== undefined).length
@@ -199,6 +218,8 @@ export function judge(
         if (earlier.every((run) => run.ended === undefined)) afterDeath++
         else beforeAck++
       } else if (earlier.every((run) => died(run, next) || absent(run, next))) afterAbsence++
+      else if (earlier.every((run) => died(run, next) || absent(run, next) || copied(id, run, next)))
+        afterRepeat++
       else if (effective.slice(0, i + 1).some((run) => late(run, effective))) begunLate.add(id)
       else if (causes.has(id) && survivors - 1 <= sentAgain) afterCause++
       else duplicates.add(id)
@@ -214,6 +235,7 @@ export function judge(
     afterAbsence,
     late: [...begunLate],
     afterCause,
+    afterRepeat,
     early: [...early],
     duplicates: [...duplicates],
     ghosts: [...ghosts],

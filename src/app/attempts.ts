@@ -24,8 +24,15 @@ export interface Bounds {
 /** Milliseconds that a publish may take when nobody says otherwise: Celery's default policy ends sooner. */
 export const defaultTimeoutMs = 5000
 
-/** What is done with a connection; `signal` is there when the work may have to end before its answer. */
-export type BrokerWork<T> = (open: OpenConnection, signal: AbortSignal | undefined) => Promise<T>
+/**
+ * What is done with a connection; `signal` is there when the work may have to end before its answer, `after` holds what
+ * earlier attempts failed with.
+ */
+export type BrokerWork<T> = (
+  open: OpenConnection,
+  signal: AbortSignal | undefined,
+  after: readonly Error[] | undefined,
+) => Promise<T>
 
 /** One piece of work, and how it is brought to the broker. */
 interface Task<T> {
@@ -120,14 +127,17 @@ export class Attempts {
   ): Promise<T> {
     const most = policy === undefined ? 0 : retriesOf(policy)
     let failure: unknown = earlier
+    const failures: Error[] = []
     for (let attempt = 0; ; attempt += 1) {
       try {
-        if (failure === undefined) return await this.connections.use(signal, (open) => work(open, signal))
+        if (failure === undefined)
+          return await this.connections.use(signal, (open) => work(open, signal, failures))
       } catch (error) {
         failure = error
       }
       const isFinal = signal.aborted || this.connections.isClosed || attempt >= most
       if (isFinal || !(failure instanceof ConnectivityError)) throw failure
+      failures.push(failure)
       this.logger.debug({ err: failure, attempt: attempt + 1 }, 'publishing failed; trying again')
       await pause(this.clock, delayMs(attempt, policy ?? {}), signal)
       failure = undefined
@@ -147,7 +157,7 @@ export class Attempts {
 /** Also what is thrown at once is a rejection: its deadline must be taken away. */
 function started<T>(work: BrokerWork<T>, open: OpenConnection): Promise<T> {
   try {
-    return work(open, undefined)
+    return work(open, undefined, undefined)
   } catch (error) {
     return Promise.reject(error)
   }

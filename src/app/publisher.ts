@@ -4,7 +4,7 @@
  * Rule 1: everything is routed and encoded before anything is sent: an error in one request sends none.
  * Rule 2: a publish ends within `timeoutMs` (default 5000) or when its signal aborts; see attempts.ts.
  * Rule 3: a retry may send twice what the broker had already taken when its answer was lost: at least once, as in
- *         Celery.
+ *         Celery. A broker that can tell (Redis) is asked first.
  * Rule 4: messages of one call that share a retry policy reach the broker in one batch, in order.
  */
 
@@ -20,7 +20,14 @@ import type { Resend } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
-import type { Address, Connection, Exchange, Outgoing, Topology } from '../transport/transport.js'
+import type {
+  Address,
+  Connection,
+  Exchange,
+  Outgoing,
+  PublishOptions,
+  Topology,
+} from '../transport/transport.js'
 import { Attempts, type Bounds, defaultTimeoutMs } from './attempts.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
@@ -204,13 +211,13 @@ export class Publisher {
     const { taskPublishRetry } = this.app.settings
     await this.attempts.run(
       () => options.what ?? 'a message',
-      async (open, signal) => {
+      async (open, signal, after) => {
         if (exchange?.type === 'fanout') assertFanout(open.connection, open.displayUrl)
         if (exchange !== undefined) {
           await open.connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
         }
         if (options.declare !== undefined) await this.declaring(open, options.declare)
-        await open.connection.publish([{ envelope, to, mandatory: false }], withSignal(signal))
+        await open.connection.publish([{ envelope, to, mandatory: false }], publishOptions(signal, after))
       },
       options,
       taskPublishRetry ? this.app.retryPolicy : undefined,
@@ -380,10 +387,11 @@ export class Publisher {
     const { task, id, way } = run[0] as Ready
     const published = this.attempts.run(
       () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
-      (open, signal) => {
+      (open, signal, after) => {
+        const options = publishOptions(signal, after)
         const declaring = this.declaringAll(open, run)
-        if (declaring === undefined) return open.connection.publish(run.map(outgoingOf), withSignal(signal))
-        return declaring.then(() => open.connection.publish(run.map(outgoingOf), withSignal(signal)))
+        if (declaring === undefined) return open.connection.publish(run.map(outgoingOf), options)
+        return declaring.then(() => open.connection.publish(run.map(outgoingOf), options))
       },
       bounds,
       way.retry ? way.retryPolicy : undefined,
@@ -463,6 +471,12 @@ function sentOf(id: string, { destination, ignoreResult }: PreparedTask): Sent {
   return { id, queue, exchange, routingKey, ignoreResult }
 }
 
-function withSignal(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal }
+const plainly: PublishOptions = {}
+
+function publishOptions(
+  signal: AbortSignal | undefined,
+  after: readonly Error[] | undefined,
+): PublishOptions {
+  if (signal === undefined) return plainly
+  return after === undefined || after.length === 0 ? { signal } : { signal, after }
 }

@@ -8,7 +8,8 @@ import type { Exchange, Unreadable } from './transport.js'
  * Rule 2: `settle` refuses what is no longer ours, and says which.
  */
 export interface QueueStore {
-  push(messages: readonly Stored[], signal?: AbortSignal): Promise<void>
+  /** `after`: see `PublishOptions`; the envelopes are the same objects. */
+  push(messages: readonly Stored[], signal?: AbortSignal, after?: readonly Error[]): Promise<void>
   /**
    * Takes up to `max` messages, oldest first; waits while there is none; resolves empty when `signal` aborts. Of parked
    * messages only those due before `dueBeforeMs` (epoch milliseconds; default all).

@@ -1,4 +1,5 @@
 import type { RedisClient, RedisCommand } from './redis-client.js'
+import { unanswered } from './redis-republish.js'
 
 /** Most messages in one push. */
 const largestPush = 1000
@@ -26,7 +27,10 @@ export class RedisOutbox {
     const sent = new Promise<void>((resolve, reject) => {
       process.nextTick(() => {
         this.#outgoing.delete(list)
-        this.#send(list, texts).then(() => resolve(), reject)
+        this.#send(list, texts).then(
+          () => resolve(),
+          (cause) => reject(unanswered(cause, list, sharedPushes(texts))),
+        )
       })
     })
     this.#outgoing.set(list, { texts, sent })
@@ -41,11 +45,16 @@ export class RedisOutbox {
 }
 
 function pushes(list: string, texts: readonly string[]): readonly RedisCommand[] {
-  const commands: RedisCommand[] = []
+  return sharedPushes(texts).map((part) => ['LPUSH', list, ...part])
+}
+
+/** How what goes out to one list is divided into commands. */
+function sharedPushes(texts: readonly string[]): readonly (readonly string[])[] {
+  const parts: string[][] = []
   let part: string[] = []
   let length = 0
   const end = (): void => {
-    if (part.length > 0) commands.push(['LPUSH', list, ...part])
+    if (part.length > 0) parts.push(part)
     part = []
     length = 0
   }
@@ -55,5 +64,5 @@ function pushes(list: string, texts: readonly string[]): readonly RedisCommand[]
     length += text.length
   }
   end()
-  return commands
+  return parts
 }

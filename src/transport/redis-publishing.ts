@@ -5,6 +5,7 @@ import type { Stored } from './queue-store.js'
 import type { RedisClient } from './redis-client.js'
 import { fanoutChannel, type RedisOptions, stepKey, stepOf } from './redis-options.js'
 import { RedisOutbox } from './redis-outbox.js'
+import { allUnanswered, type Placed, republish } from './redis-republish.js'
 
 /** What goes into an envelope besides the message. */
 export interface Posting {
@@ -29,8 +30,9 @@ export class RedisPublishing {
   }
 
   /** Into the queue of each; resolves when the server has them all. */
-  push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
+  push(messages: readonly Stored[], signal?: AbortSignal, after?: readonly Error[]): Promise<void> {
     const [first] = messages
+    if (after !== undefined && after.length > 0) return this.#pushAgain(messages, signal, after)
     if (messages.length !== 1 || first === undefined || signal !== undefined)
       return this.#pushAll(messages, signal)
     try {
@@ -45,11 +47,29 @@ export class RedisPublishing {
     const texts = messages.map((message) => this.#textOf(message))
     signal?.throwIfAborted()
     // What many callers push in one turn of the event loop shares a command.
-    const sent = new Set<Promise<void>>()
+    const sent = new Map<Promise<void>, string>()
     for (const [at, message] of messages.entries()) {
-      sent.add(this.#outbox.push(this.#listOf(message), texts[at] as string))
+      const list = this.#listOf(message)
+      sent.set(this.#outbox.push(list, texts[at] as string), list)
     }
-    await Promise.all(sent)
+    try {
+      await Promise.all(sent.keys())
+    } catch (error) {
+      throw await allUnanswered(error, sent)
+    }
+  }
+
+  async #pushAgain(
+    messages: readonly Stored[],
+    signal: AbortSignal | undefined,
+    after: readonly Error[],
+  ): Promise<void> {
+    signal?.throwIfAborted()
+    const placed = messages.map((message): Placed => {
+      return { message, list: this.#listOf(message), text: this.#textOf(message) }
+    })
+    const fresh = await republish(this.#client, this.#options, placed, after)
+    if (fresh.length > 0) await this.push(fresh, signal)
   }
 
   #listOf({ queue, envelope }: Stored): string {

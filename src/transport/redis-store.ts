@@ -145,8 +145,8 @@ export class RedisStore implements QueueStore {
     void client.closed.then((cause) => cause && onLost(cause))
   }
 
-  push(messages: readonly Stored[], signal?: AbortSignal): Promise<void> {
-    return this.#publishing.push(messages, signal)
+  push(messages: readonly Stored[], signal?: AbortSignal, after?: readonly Error[]): Promise<void> {
+    return this.#publishing.push(messages, signal, after)
   }
 
   broadcast(exchange: string, routingKey: string, envelope: Envelope, signal?: AbortSignal): Promise<void> {

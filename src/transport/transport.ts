@@ -42,7 +42,7 @@ export interface Connection {
   /** Idempotent. */
   declare(topology: Topology): Promise<void>
   /** Resolves when the broker has accepted all of them; when it rejects, each may or may not have been accepted. */
-  publish(messages: readonly Outgoing[], options?: { readonly signal?: AbortSignal }): Promise<void>
+  publish(messages: readonly Outgoing[], options?: PublishOptions): Promise<void>
   consume(queues: readonly string[], options: ConsumeOptions): Promise<Subscription>
   /** Takes one message without waiting (AMQP's basic.get). */
   get(queue: string): Promise<Delivery | undefined>
@@ -70,6 +70,16 @@ export interface Connection {
   adopt?(lost: readonly Delivery[]): Promise<readonly (Delivery | undefined)[]>
   /** Returns unsettled deliveries to the broker, in their order. Safe twice. */
   close(): Promise<void>
+}
+
+/** How to publish. */
+export interface PublishOptions {
+  readonly signal?: AbortSignal
+  /**
+   * What earlier attempts to publish these very messages (the same objects) failed with. What one of them has left with the
+   * broker after all is not published once more, as far as the broker can tell. Brokers that cannot tell do not read it.
+   */
+  readonly after?: readonly Error[]
 }
 
 /**

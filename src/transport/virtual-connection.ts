@@ -18,6 +18,7 @@ import type {
   Delivery,
   LateSettling,
   Outgoing,
+  PublishOptions,
   Subscription,
   Topology,
   Unreadable,
@@ -89,11 +90,12 @@ export class VirtualConnection implements Connection {
     for (const binding of topology.bindings) await this.#router.bind(binding)
   }
 
-  publish(messages: readonly Outgoing[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  publish(messages: readonly Outgoing[], options: PublishOptions = {}): Promise<void> {
     const [first] = messages
     if (
       this.#ending === undefined &&
       options.signal === undefined &&
+      options.after === undefined &&
       messages.length === 1 &&
       first !== undefined
     ) {
@@ -105,7 +107,7 @@ export class VirtualConnection implements Connection {
     return this.#publish(messages, options)
   }
 
-  async #publish(messages: readonly Outgoing[], options: { readonly signal?: AbortSignal }): Promise<void> {
+  async #publish(messages: readonly Outgoing[], options: PublishOptions): Promise<void> {
     this.#assertOpen('publish')
     options.signal?.throwIfAborted()
     const copies: Stored[] = []
@@ -122,7 +124,8 @@ export class VirtualConnection implements Connection {
       }
       this.#copies(envelope, to, await this.#router.route(to), copies)
     }
-    if (copies.length > 0) await untilAborted(this.#store.push(copies, options.signal), options.signal)
+    if (copies.length === 0) return
+    await untilAborted(this.#store.push(copies, options.signal, options.after), options.signal)
   }
 
   #copies(
