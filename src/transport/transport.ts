@@ -137,7 +137,10 @@ export interface ConsumeOptions {
   consumerArguments?(queue: string): Readonly<Record<string, unknown>>
   /** Called with one or more deliveries, oldest first; must not throw. */
   onDeliveries(deliveries: readonly Delivery[]): void
-  /** Called for a message whose envelope cannot be read; the transport has already set its bytes aside. */
+  /**
+   * Called for a message whose envelope cannot be read; the transport has already set its bytes aside. It is logged by
+   * whoever is told; by the transport when nobody is.
+   */
   onUnreadable?(report: Unreadable): void
 }
 

@@ -259,10 +259,13 @@ export class VirtualConnection implements Connection {
     }
   }
 
+  /** To the consumers of its queue, who say so; here only where there are none. */
   #reportUnreadable(report: Unreadable): void {
     const listeners = [...this.#subscriptions].flatMap((s) => s.reportsUnreadable(report.queue) ?? [])
-    const { queue, keptAt, error } = report
-    this.#logger.error({ err: error, queue, keptAt }, 'a message could not be read; it was set aside')
+    if (listeners.length === 0) {
+      const { queue, keptAt, error } = report
+      this.#logger.error({ err: error, queue, keptAt }, 'a message could not be read; it was set aside')
+    }
     for (const listener of listeners) {
       try {
         listener(report)
