@@ -79,11 +79,16 @@ export class Consumer {
     this.forgetWaits()
   }
 
-  /** Gives everything that has not started back to the broker, in the order it came. */
-  returnAll(): void {
+  /**
+   * Gives everything that has not started back to the broker, and with `isCold` cuts short what runs, all in the order it
+   * came: what goes back together keeps the order of these calls.
+   */
+  returnAll(isCold: boolean): void {
     this.mode = 'returning'
-    for (const request of this.options.ledger.in('received', 'waiting', 'throttled', 'reserved'))
+    for (const request of this.options.ledger.all()) {
+      if (isCold) request.cancel('shutdown')
       request.giveBack()
+    }
   }
 
   /** Its connection is lost: what still comes from it is the broker's. */

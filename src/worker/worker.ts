@@ -248,7 +248,7 @@ export class Worker {
     this.consumer?.quiet()
     this.dispatcher.pause()
     await this.session.quiet()
-    this.consumer?.returnAll()
+    this.consumer?.returnAll(this.cold.signal.aborted)
     this.estate.close()
     this.throttle.clear()
     this.dispatcher.clear()
