@@ -181,7 +181,10 @@ export class AsyncResult<R = unknown> implements AnyResult {
     return (await this.meta()) !== undefined
   }
 
-  /** Deletes the stored results of this task and of its parents. */
+  /**
+   * Deletes the stored results of this task and of its parents. Who waits for one here gets it first; when there is none
+   * yet, they wait on, and get what is stored later.
+   */
   async forget(): Promise<void> {
     this.#cache = undefined
     await this.parent?.forget()

@@ -171,6 +171,8 @@ export class KeyValueBackend implements ResultBackend {
 
   async forget(taskId: string): Promise<void> {
     const key = this.#taskKey(taskId)
+    // Celery leaves those who wait waiting, also for what was there (and deaf to what comes). Nobody shall hang on that.
+    await this.#waits.settle(taskId)
     if (this.#waits instanceof ResultPush) this.#waits.drop(taskId)
     await this.#inOrder(key, () =>
       this.#attempt(

@@ -192,6 +192,29 @@ describe.skipIf(noRedis)('redis results', () => {
     await vi.waitFor(async () => expect(await now()).toEqual([]), { interval: 5 })
   })
 
+  it('RES-025 RES-054 hands a result to those who wait for it before it forgets it; otherwise they wait on', async () => {
+    const backend = open()
+    const client = server.client()
+    const put = (id: string): Promise<unknown> =>
+      client.set(`celery-task-meta-${id}`, JSON.stringify({ task_id: id, status: 'SUCCESS', result: id }))
+    // Its value is read by the first look at both, so that no later look finds what is put without a word.
+    await put('looked')
+    const watch = backend.watch(['looked', 'waited'], { signal: never })[Symbol.asyncIterator]()
+    expect((await watch.next()).value?.result).toBe('looked')
+    const next = watch.next()
+    await backend.forget('waited')
+    await put('waited')
+    await backend.forget('waited')
+    expect((await next).value?.result).toBe('waited')
+    expect(await client.exists('celery-task-meta-waited')).toBe(0)
+    client.disconnect()
+    // A task that ends after it was forgotten: Celery's waiter would not hear of it any more.
+    const late = collect(backend.watch(['late'], { signal: never }))
+    await backend.forget('late')
+    await open().store(metaOf('late', 'SUCCESS', 'after all'))
+    expect((await late).map(({ result }) => result)).toEqual(['after all'])
+  })
+
   it('RES-023 subscribes to expected tasks in one command, and frees each as it gets ready', async () => {
     const backend = open()
     await collect(backend.watch(['warm-up'], { signal: AbortSignal.timeout(100) }))

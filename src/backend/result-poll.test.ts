@@ -74,6 +74,19 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 describe('ResultPoll', () => {
+  it('RES-054 shows those who wait for a task what is about to be forgotten, without waiting for the next look', async () => {
+    const { clock, poll, reads, stored } = setUp()
+    const next = poll.watch(['a'], { signal: new AbortController().signal }).next()
+    await clock.step()
+    expect(reads).toEqual([['a']])
+    await poll.settle('nobody waits for this one')
+    await poll.settle('a')
+    stored.set('a', Buffer.from('SUCCESS'))
+    await poll.settle('a')
+    expect(reads).toEqual([['a'], ['a'], ['a']])
+    expect((await next).value?.state).toBe('SUCCESS')
+  })
+
   it('RES-027 looks at a young wait sooner, and never less often than every half second', async () => {
     const { clock, poll } = setUp()
     const controller = new AbortController()

@@ -110,6 +110,17 @@ export class ResultPoll {
     }
   }
 
+  /**
+   * Reads one task now, if anybody waits for it, since its result is about to be forgotten. Never rejects: those who wait
+   * go on waiting.
+   */
+  async settle(taskId: string): Promise<void> {
+    if (!this.#waits.has(taskId)) return
+    const values = await this.#source.read([taskId]).catch(() => new Map<string, Uint8Array>())
+    const bytes = values.get(taskId)
+    if (bytes !== undefined) await this.#deliver(taskId, bytes)
+  }
+
   /** Looks at one task now, if anybody waits for it. */
   hint(taskId: string): void {
     if (!this.#waits.has(taskId)) return

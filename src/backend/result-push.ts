@@ -108,6 +108,17 @@ export class ResultPush {
     this.#unwant(taskId)
   }
 
+  /**
+   * Reads one task now, if anybody waits for it, since its result is about to be forgotten. Never rejects: those who wait
+   * go on waiting.
+   */
+  async settle(taskId: string): Promise<void> {
+    if (!this.#waits.has(taskId)) return
+    const values = await this.#source.read([taskId]).catch(() => new Map<string, Uint8Array>())
+    const bytes = values.get(taskId)
+    if (bytes !== undefined) await this.#deliver(taskId, bytes)
+  }
+
   /** Reads one task's result soon, if anybody waits for it. */
   hint(taskId: string): void {
     if (!this.#waits.has(taskId)) return
