@@ -448,7 +448,8 @@ describe('sending a canvas', () => {
         xsum.s(),
       ).applyAsync()
     expect((await sizeOf(header(10_000))) / (await sizeOf(header(1000)))).toBeLessThan(10.5)
-    expect(app.batches).toEqual([1, 1, 10_000, 1000])
+    const thousands = Array.from({ length: 11 }, () => 1000)
+    expect(app.batches).toEqual([1, 1, ...thousands])
   })
 
   it('chords in the bodies of chords grow by the same with each level', async () => {

@@ -345,6 +345,31 @@ describe('nothing half-sent', () => {
     expect(broker.batches).toEqual([])
   })
 
+  it('sends many in order, a thousand in each publish, and no more while one is unanswered', async () => {
+    const broker = new Broker()
+    const publisher = publisherTo(broker)
+    let underWay = 0
+    let most = 0
+    broker.trouble = async (what) => {
+      if (what !== 'publish') return
+      underWay += 1
+      most = Math.max(most, underWay)
+      await new Promise((resolve) => setImmediate(resolve))
+      underWay -= 1
+    }
+    const sent = await publisher.send(Array.from({ length: 2001 }, () => call()))
+    expect(broker.batches).toEqual([1000, 1000, 1])
+    expect(most).toBe(1)
+    for (const at of [0, 1]) expect((await broker.take('celery'))?.headers['id']).toBe(sent[at]?.id)
+  })
+
+  it('sends none of many when the last of them cannot be encoded', async () => {
+    const broker = new Broker()
+    const calls = [...Array.from({ length: 1500 }, () => call()), call({}, { args: [() => 1] })]
+    await expect(publisherTo(broker).send(calls)).rejects.toThrow()
+    expect(broker.batches).toEqual([])
+  })
+
   it('sends a batch in one publish, and none for no requests', async () => {
     const broker = new Broker()
     const publisher = publisherTo(broker)

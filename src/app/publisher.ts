@@ -5,7 +5,8 @@
  * Rule 2: a publish ends within `timeoutMs` (default 5000) or when its signal aborts; see attempts.ts.
  * Rule 3: a retry may send twice what the broker had already taken when its answer was lost: at least once, as in
  *         Celery. A broker that can tell (Redis) is asked first.
- * Rule 4: messages of one call that share a retry policy reach the broker in one batch, in order.
+ * Rule 4: messages of one call that share a retry policy reach the broker in order, in batches of a thousand, each when the
+ *         one before was answered.
  */
 
 import type { Envelope } from '../../protocol/envelope.js'

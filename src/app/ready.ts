@@ -37,13 +37,21 @@ export function boundsOf(requests: readonly SendRequest[]): Bounds {
   return { timeoutMs: shortest, signal: signals.size > 1 ? AbortSignal.any([...signals]) : signal }
 }
 
-/** Neighbours with the same retry policy travel together. */
+/**
+ * Most messages in one publish. The next goes when the broker has answered: of many messages only so many are held as the
+ * bytes of commands, beside what they were made of.
+ */
+const largestRun = 1000
+
+/** Neighbours with the same retry policy travel together, a thousand at most. */
 export function runsOf(messages: readonly Ready[]): readonly (readonly Ready[])[] {
   if (messages.length === 1) return [messages]
   const runs: Ready[][] = []
   let before: Ready | undefined
   for (const message of messages) {
-    if (before !== undefined && isSameRetry(before, message)) runs.at(-1)?.push(message)
+    const run = runs.at(-1)
+    const hasRoom = run !== undefined && run.length < largestRun
+    if (hasRoom && before !== undefined && isSameRetry(before, message)) run.push(message)
     else runs.push([message])
     before = message
   }
