@@ -73,7 +73,17 @@ export function utf8Text(body: Uint8Array): string {
 function isOrdinary(text: string): boolean {
   if (text.includes('__type__') || LONG_INTEGER.test(text)) return false
   if (text.includes('\\u00') && ESCAPED_ASCII.test(text)) return false
-  return text.length < 2 * MAX_DEPTH || isShallow(text)
+  return text.length < 2 * MAX_DEPTH || hasFewBrackets(text) || isShallow(text)
+}
+
+/** True when there are too few brackets, also inside strings, for too deep a nesting: a search costs less than a walk. */
+function hasFewBrackets(text: string): boolean {
+  let left = MAX_DEPTH
+  for (const bracket of ['{', '[']) {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1))
+      if (--left < 0) return false
+  }
+  return true
 }
 
 /** Counts brackets outside strings. */

@@ -48,6 +48,15 @@ describe('the envelope of virtual transports', () => {
     expect(root.properties['priority']).toBe(0)
   })
 
+  it('reads base64 in lines', () => {
+    const text = encodeVirtualEnvelope(envelope, { exchange: '', routingKey: 'q', deliveryTag: 't' })
+    const root = JSON.parse(text) as { body: string }
+    const lines = { ...root, body: `${root.body.slice(0, 3)}\n${root.body.slice(3)}\n` }
+    expect(decodeVirtualEnvelope(JSON.stringify(lines)).envelope.body).toEqual(
+      decodeVirtualEnvelope(text).envelope.body,
+    )
+  })
+
   it('carries a body as base64 or as text, and reads both', () => {
     for (const bodyEncoding of ['base64', 'utf-8'] as const) {
       const text = encodeVirtualEnvelope(envelope, { ...delivery, bodyEncoding })
@@ -102,6 +111,8 @@ describe('the envelope of virtual transports', () => {
     ['no properties', wire((root) => delete root['properties'])],
     ['headers that are a list', wire((root) => Object.assign(root, { headers: [] }))],
     ['invalid base64', wire((root) => Object.assign(root, { body: '!!!!' }))],
+    ['base64 of URLs', wire((root) => Object.assign(root, { body: 'a-_b' }))],
+    ['base64 that ends early', wire((root) => Object.assign(root, { body: 'QQ=A' }))],
     ['cut base64', wire((root) => Object.assign(root, { body: 'abc' }))],
     ['a body that is a mapping', wire((root) => Object.assign(root, { body: {} }))],
     [
