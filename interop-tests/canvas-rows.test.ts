@@ -5,6 +5,7 @@
 import { appendFileSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { idsIn, testTitles } from '../scripts/conformance.js'
+import { openRedis } from '../src/transport/redis-client.js'
 import { canvasRows, numbered } from '../src/worker/canvas-row-table.conformance.js'
 import { rowTasks } from '../src/worker/canvas-row-tasks.conformance.js'
 import {
@@ -27,6 +28,8 @@ interface Sending {
   readonly call?: Row['call']
   readonly flag?: true
 }
+
+type Tree = readonly [readonly [string, Tree | null], unknown]
 
 /** Who ran a canvas, and who sent it. */
 type Who = 'only Celery' | 'from Python' | 'from TypeScript'
@@ -97,14 +100,15 @@ describe.each([redisKind] as readonly BrokerKind[])('canvases over $name', (brok
       return answer
     }
     /** Ids by their order; where a row has a check of its own, values may differ from run to run. */
-    const compared = ({ gives, check }: Row, { value, children, error }: RowAnswer): unknown => ({
+    const compared = ({ gives, check }: Row, { value, children, error, stored }: RowAnswer): unknown => ({
       value: gives === undefined && check ? undefined : value,
       children: numbered(children),
       failed: error !== undefined,
+      stored: numbered(stored),
     })
 
     it.each(rows.map((row) => [row.name, row] as const))(
-      'CNV-042 CNV-059 CNV-072 CNV-093 CNV-099..101 CNV-116 CNV-117 CNV-135 CNV-143 CNV-147..175 CNV-179..193 CNV-196..207 CNV-209 CNV-212 %s',
+      'CNV-042 CNV-059 CNV-072 CNV-093 CNV-099..101 CNV-107 CNV-116 CNV-117 CNV-135 CNV-143 CNV-147..175 CNV-179..194 CNV-196..207 CNV-209 CNV-212 %s',
       (_name, row) => {
         const celery = row.notAsked === undefined ? ended(row, 'only Celery') : undefined
         for (const who of ['from Python', 'from TypeScript'] as const) {
@@ -114,11 +118,26 @@ describe.each([redisKind] as readonly BrokerKind[])('canvases over $name', (brok
         }
       },
     )
+
+    it('CNV-106 CNV-194 the results of a failed header stay where both languages read them', async () => {
+      const row = rows.find(({ name }) => name.startsWith('CNV-194'))
+      const answer = answers.get(`from TypeScript ${row?.name}`) as RowAnswer
+      const [, header] = (answer.tree as Tree)[0]
+      const redis = await openRedis(mixed.place.resultBackend)
+      try {
+        const parts = await redis.run('ZRANGE', `celery-taskset-meta-${header?.[0][0]}.j`, '0', '-1')
+        const read = (parts as unknown[]).map((part) => JSON.parse(String(part)) as unknown[])
+        expect(read.map(([, , state]) => state)).toEqual(['SUCCESS', 'SUCCESS', 'FAILURE'])
+        expect(read.map(([, , , value]) => value)).toMatchObject([3, 7, { exc_type: 'ValueError' }])
+      } finally {
+        redis.close()
+      }
+    })
   })
 })
 
-it('names in the title above the rows that have a canvas, and no others', () => {
+it('names in the titles above the rows that have a canvas, and no others', () => {
   const titles = testTitles(readFileSync(import.meta.filename, 'utf8'))
   const shown = new Set(canvasRows.flatMap(({ name }) => idsIn(name)))
-  expect([...new Set(titles.flatMap(idsIn))].sort()).toEqual([...shown].sort())
+  expect([...new Set(titles.flatMap(idsIn))].sort()).toEqual([...shown, 'CNV-106'].sort())
 })

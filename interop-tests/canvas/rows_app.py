@@ -2,7 +2,8 @@
 the canvases of src/worker/canvas-rows.conformance.ts from JSON."""
 
 from celery import chain, chord, group
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, TimeoutError
+from celery.result import AsyncResult
 
 from canvas_app import app, drive, here, is_first, note as write
 
@@ -221,7 +222,20 @@ def outcome(result, timeout):
         value = result.get(timeout=timeout, interval=0.05)
         return {'value': value, 'tree': tree, 'children': [one.as_tuple() for one in result.children or ()]}
     except Exception as exc:
-        return {'error': type(exc).__name__, 'args': [str(a) for a in exc.args], 'tree': tree}
+        answer = {'error': type(exc).__name__, 'args': [str(a) for a in exc.args], 'tree': tree}
+        return {**answer, **stored_error(result)}
+
+
+def stored_error(result):
+    """The client may have been told by a parent, before the last task has failed."""
+    if not isinstance(result, AsyncResult):
+        return {}
+    try:
+        error = result.get(timeout=10, interval=0.05, propagate=False)
+    except TimeoutError:
+        return {}
+    return {'stored': [type(error).__name__, *error.args]} if isinstance(error, Exception) else {}
+
 
 
 for language in here.get('CANVAS_LANGS', 'py,node').split(','):

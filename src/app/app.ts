@@ -336,6 +336,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   }
 
   async applyEagerly(data: Linkable): Promise<unknown> {
+    // It has run already: nothing is waited for, so the task that asks may have the value.
     return (await signatureFromData(this, data).apply()).get({ disableSyncSubtasks: false })
   }
 

@@ -511,4 +511,53 @@ describe('running a canvas here', () => {
     expect(() => chain(add.s(1, 1), add.s(2)).call()).toThrow('delay()')
     expect(add.s(1).call(2)).toBe(3)
   })
+
+  it('CNV-130 runs here what comes in the place of a task, and gives its value', async () => {
+    const { add, xsum } = tasksOf(app)
+    const replaced = app.task('t.replaced', { bind: true }, (self, x: number) =>
+      self.replace(chain(add.s(x, 1), add.s(10))),
+    )
+    const parted = app.task('t.parted', { bind: true }, (self) =>
+      self.replace(chord([add.s(1, 1), add.s(2, 2)], xsum.s())),
+    )
+    expect(await (await replaced.apply({ args: [1] })).get()).toBe(12)
+    expect(await (await parted.apply()).get()).toBe(6)
+  })
+
+  it('CNV-146 shows the stamps of its call to a task that runs here', async () => {
+    const stamped = app.task('t.stamped', { bind: true }, (self) => [
+      self.request.stamps,
+      self.request.stampedHeaders,
+    ])
+    const call = stamped.s()
+    call.stamp({ tenant: ['acme'] })
+    const result = await call.apply()
+    expect(await result.get()).toEqual([{ tenant: ['acme'] }, ['tenant']])
+  })
+})
+
+describe('one task for many items', () => {
+  it('TSK-078 CNV-135 PUB-046 chunks, map and starmap go where the task in them goes; members where each goes', async () => {
+    await app.close()
+    app = new RecordingApp(true, { taskRoutes: { 't.add': { queue: 'sums' }, 't.text': { queue: 'texts' } } })
+    const { add, text } = tasksOf(app)
+    const pairs = [1, 2, 3].map((n) => tuple(n, n) as [number, number])
+    await add.chunks(pairs, 2).applyAsync()
+    await add.starmap(pairs).applyAsync()
+    await text.map([1, 2]).applyAsync()
+    await add.chunks(pairs, 3).group().pipe(text.s()).applyAsync()
+    await group(add.s(1, 1), text.s(1)).applyAsync()
+    await chain(text.s(1), add.s(2) as never).applyAsync()
+    const sent = app.outgoing.map(({ envelope, to }) => [envelope.headers['task'], to.routingKey])
+    expect(sent).toEqual([
+      ['celery.starmap', 'sums'],
+      ['celery.starmap', 'sums'],
+      ['celery.starmap', 'sums'],
+      ['celery.map', 'texts'],
+      ['celery.starmap', 'sums'],
+      ['t.add', 'sums'],
+      ['t.text', 'texts'],
+      ['t.text', 'texts'],
+    ])
+  })
 })

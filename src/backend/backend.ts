@@ -64,11 +64,17 @@ export interface ResultRequest {
   readonly correlationId: string
 }
 
+/** A part of a chord's header. */
+export interface HeaderPart extends ResultMeta {
+  /** It was read from its own result, in the shape of a header that was saved as a group (surface CNV-104, CNV-107). */
+  readonly isJoined?: true
+}
+
 /** Counts the parts of a chord. */
 export interface ChordCounter {
   begin(groupId: string, size: number): Promise<void>
   /** Counts one part; `index` is `Infinity` for a part without one. To the caller that completes the chord it returns every part, in header order. */
-  partDone(groupId: string, index: number, meta: ResultMeta): Promise<readonly ResultMeta[] | undefined>
+  partDone(groupId: string, index: number, meta: ResultMeta): Promise<readonly HeaderPart[] | undefined>
   /** Expects one part more than `begin` said (Celery's `add_to_chord`, surface TSK-093). */
   grow?(groupId: string): Promise<void>
   /** Deletes the counters; called when the body was sent or could not be. A failed header's are left to expire. */

@@ -15,7 +15,7 @@ import {
   resultMetaFromWire,
   resultMetaToWire,
 } from '../../protocol/result-meta.js'
-import type { ChordCounter } from './backend.js'
+import type { ChordCounter, HeaderPart } from './backend.js'
 import type { KeyParts } from './key-value-store.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
 
@@ -58,7 +58,7 @@ export class KeyValueChords implements ChordCounter {
     groupId: string,
     index: number,
     meta: ResultMeta,
-  ): Promise<readonly ResultMeta[] | undefined> {
+  ): Promise<readonly HeaderPart[] | undefined> {
     const { result } = resultMetaToWire(meta, this.#encoding)
     const { codec, serializer } = this.#encoding
     const { body } = codec.encode([1, meta.taskId, meta.state, result], serializer)
@@ -98,12 +98,12 @@ export class KeyValueChords implements ChordCounter {
   }
 
   /** One meta for each member of the saved group; that of a group holds the list of its members' values. */
-  async #joined(tuple: unknown): Promise<readonly ResultMeta[]> {
+  async #joined(tuple: unknown): Promise<readonly HeaderPart[]> {
     const ids = new Set<string>()
     const members = membersOf(tuple) ?? []
     for (const member of members) collectIds(member, ids)
     const metas = await this.#source.fetchMany([...ids])
-    return members.map((member) => join(member, metas))
+    return members.map((member) => ({ ...join(member, metas), isJoined: true }))
   }
 }
 

@@ -393,6 +393,33 @@ describe.skipIf(noRedis)('redis results', () => {
       expect(parts?.map(({ taskId }) => taskId)).toEqual(['b', 'a'])
     })
 
+    it('CNV-096 CNV-097 CNV-098 orders parts of one place by their bytes, those without one last, and keeps one of two alike', async () => {
+      const { chords } = open()
+      await chords?.begin('c8', 4)
+      await chords?.partDone('c8', Infinity, metaOf('a', 'SUCCESS', 'no place'))
+      await chords?.partDone('c8', 0, metaOf('z', 'SUCCESS', 'second'))
+      await chords?.partDone('c8', 0, metaOf('y', 'SUCCESS', 'first'))
+      expect(await chords?.partDone('c8', 0, metaOf('y', 'SUCCESS', 'first'))).toBeUndefined()
+      expect(await server.client().zcard('celery-taskset-meta-c8.j')).toBe(3)
+      const parts = await chords?.partDone('c8', 1, metaOf('b', 'SUCCESS', 'third'))
+      expect(parts?.map(({ result }) => result)).toEqual(['first', 'second', 'third', 'no place'])
+    })
+
+    it('CNV-107 says of a joined header which of its members failed, or was never stored', async () => {
+      const backend = open()
+      const error = { type: 'ValueError', module: 'builtins', args: ['boom'], traceback: undefined }
+      for (const stored of [true, false]) {
+        const id = `c9-${stored}`
+        const inner = [['inner', null], [[[`x-${id}`, null], null]]]
+        await backend.storeGroup(id, [[id, null], [inner]] as never)
+        await backend.chords?.begin(id, 1)
+        if (stored) await backend.store(metaOf(`x-${id}`, 'FAILURE', error))
+        const parts = await backend.chords?.partDone(id, 0, metaOf(`x-${id}`, 'FAILURE', error))
+        const type = stored ? 'ValueError' : 'TimeoutError'
+        expect(parts).toMatchObject([{ state: 'FAILURE', result: { type }, isJoined: true }])
+      }
+    })
+
     it('CNV-104 gives failed parts with their errors, and joins a header that was saved as a group', async () => {
       const backend = open()
       const { chords } = backend

@@ -9,7 +9,7 @@ import { isRemoteError, type RemoteError, remoteErrorRepr } from '../../protocol
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
-import type { ResultRequest } from '../backend/backend.js'
+import type { HeaderPart, ResultRequest } from '../backend/backend.js'
 import { signatureFromData } from '../canvas/algebra.js'
 import { Chain } from '../canvas/chain.js'
 import { Chord } from '../canvas/chord.js'
@@ -30,7 +30,7 @@ export async function completeChord(
   host: Host,
   applier: Applier,
   body: SignatureData,
-  parts: readonly ResultMeta[],
+  parts: readonly HeaderPart[],
 ): Promise<void> {
   const failed = parts.find((part) => part.state !== 'SUCCESS')
   if (failed === undefined) {
@@ -43,7 +43,8 @@ export async function completeChord(
     return
   }
   const cause = isRemoteError(failed.result) ? failed.result : remoteErrorFrom(failed.result)
-  await failChord(host, applier, body, `Dependency ${failed.taskId} raised ${remoteErrorRepr(cause)}`, cause)
+  const what = failed.isJoined ? 'Join error:' : `Dependency ${failed.taskId} raised`
+  await failChord(host, applier, body, `${what} ${remoteErrorRepr(cause)}`, cause)
 }
 
 /** Sends the body; when that fails the body fails with `Callback error: ...`. */
@@ -208,7 +209,7 @@ export async function countPart(
 ): Promise<void> {
   const { chords } = host.backend
   if (chords === undefined) return
-  let parts: readonly ResultMeta[] | undefined
+  let parts: readonly HeaderPart[] | undefined
   try {
     parts = await applier.effect(() => chords.partDone(groupId, index, record))
   } catch (error) {

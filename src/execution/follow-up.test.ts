@@ -392,6 +392,49 @@ describe('chords', () => {
     })
   })
 
+  it('CNV-114 a body that is a group fails by its members: each with the error itself, told to its errbacks, the group too', async () => {
+    const host = new TestHost()
+    counting(host)
+    await host.backend.chords?.begin('g', 1)
+    host.define('bad', () => {
+      throw new RangeError('x')
+    })
+    const members = ['m1', 'm2'].map((id) =>
+      sig(id, [], { options: { task_id: id, link_error: [sig('eb')] } }),
+    )
+    const body = { chord: group(members, { task_id: 'both' }) }
+    await execute(testRequest('bad', [], { message: { groupId: 'g', groupIndex: 0 }, body }), host)
+    for (const id of ['m1', 'm2', 'both']) {
+      expect(await host.backend.fetch(id), id).toMatchObject({
+        state: 'FAILURE',
+        result: { type: 'ValueError', args: ['x'] },
+      })
+    }
+    expect(host.sent.map((one) => [one.signature['task'], one.signature['args']])).toEqual([
+      ['eb', ['m1']],
+      ['eb', ['m2']],
+    ])
+  })
+
+  it('CNV-107 a header that was saved as a group fails the body with Join error', async () => {
+    const host = new TestHost()
+    const error = { type: 'ValueError', module: 'builtins', args: ['x'], traceback: undefined }
+    const backend: { -readonly [K in keyof ResultBackend]?: ResultBackend[K] } = host.backend
+    backend.chords = {
+      begin: async () => {},
+      partDone: async (_id, _index, meta) => [{ ...meta, state: 'FAILURE', result: error, isJoined: true }],
+    }
+    host.define('bad', () => {
+      throw new RangeError('x')
+    })
+    const body = { chord: sig('sum', [], { options: { task_id: 'body' } }) }
+    await execute(testRequest('bad', [], { message: { groupId: 'g', groupIndex: 0 }, body }), host)
+    expect((await host.backend.fetch('body'))?.result).toMatchObject({
+      type: 'ChordError',
+      args: ["Join error: ValueError('x')"],
+    })
+  })
+
   it('CNV-105 a body that cannot be sent fails with Callback error', async () => {
     const host = new TestHost()
     counting(host)

@@ -375,7 +375,7 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       await consume(connection)
     })
 
-    it('WRK-022 consumes from quorum queues with a prefetch count for each', async () => {
+    it('WRK-022 PUB-090 consumes from quorum queues with a prefetch count for each', async () => {
       const connection = await connect()
       await declare(connection, durable(queue, { 'x-queue-type': 'quorum' }))
       await connection.publish(toQueue(queue, ['a', 'b', 'c']))

@@ -136,6 +136,22 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     expect(new Set(tags).size).toBe(2)
   })
 
+  it('PUB-080 keeps the expiration of a message, and delivers it all the same when that is over', async () => {
+    const connection = await connect()
+    const [message] = toQueue(queue, ['a'])
+    const envelope = {
+      ...message!.envelope,
+      properties: { ...message!.envelope.properties, expiration: '1' },
+    }
+    await connection.publish([{ ...message!, envelope }])
+    const sentAt = Date.now()
+    while (Date.now() - sentAt < 5) await list(queue)
+    const delivery = await connection.get(queue)
+    expect(delivery?.envelope.properties.expiration).toBe('1')
+    expect(delivery?.envelope.properties.correlationId).toBe('a')
+    await delivery?.ack()
+  })
+
   it('PUB-073 records what it holds as kombu does, and forgets it with the acknowledgement', async () => {
     const connection = await connect()
     await connection.publish(toQueue(queue, ['a']))

@@ -97,6 +97,25 @@ describe('acknowledgement', () => {
     expect(states).toEqual(['SUCCESS'])
   })
 
+  it('WRK-043 logs an acknowledgement that fails, once, and works on', async () => {
+    await using trial = new WatchedTrial()
+    trial.app.task('t.early', () => 1)
+    trial.app.task('t.late', { acksLate: true }, () => 2)
+    const ids = [await trial.send('t.early'), await trial.send('t.late')]
+    trial.beforeSettling = async (id) => {
+      if (ids.includes(id)) throw new Error('cut off')
+    }
+    await trial.started({ concurrency: 1 })
+    for (const id of ids) await until('it ran', async () => (await trial.state(id)) === 'SUCCESS')
+    const after = await trial.send('t.late')
+    await until('the next one ran', async () => (await trial.state(after)) === 'SUCCESS')
+    await until('both are logged', () => trial.logged(/^Couldn't ack/).length >= 2)
+    expect(trial.logged(/^Couldn't ack/).map(({ text }) => text)).toEqual([
+      `Couldn't ack t.early[${ids[0]}]: the broker may deliver it again.`,
+      `Couldn't ack t.late[${ids[1]}]: the broker may deliver it again.`,
+    ])
+  })
+
   it('ACK-003 ACK-004 acknowledges a task that failed, early and late', async () => {
     await using trial = new WatchedTrial()
     trial.app.task('t.early', () => {

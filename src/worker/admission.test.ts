@@ -33,6 +33,12 @@ describe('admission', () => {
     expect(discardReason({ ...candidate, expires: now - 0.001 }, now, rules)).toBe('expired')
   })
 
+  it('WRK-038 has one answer also for a moment that Python cannot convert, which Celery rejects and yet schedules', () => {
+    const [first, last] = [Date.UTC(0, 0, 1), Date.UTC(9999, 11, 31, 23, 59, 59) + 86_400_000]
+    expect(admit({ ...candidate, eta: first }, now, rules)).toEqual({ kind: 'run' })
+    expect(admit({ ...candidate, eta: last }, now, rules)).toEqual({ kind: 'wait', until: last })
+  })
+
   it('WRK-039 runs a task whose ETA has come', () => {
     expect(admit({ ...candidate, eta: now }, now, rules)).toEqual({ kind: 'run' })
     expect(admit({ ...candidate, eta: now + 0.001 }, now, rules)).toEqual({

@@ -825,6 +825,22 @@ const errors: readonly Row[] = [
     fails: kind === 'group' ? ['ValueError', 'TaskRevokedError'] : 'ValueError',
   })),
   {
+    name: 'CNV-194 the errback of a body is told its id',
+    canvas: chorded([add(1, 2), add(3, 4), fails], withErr(identity(), 'err')),
+    fails: 'ValueError',
+    notes: ['err'],
+    check: ({ tree, stored }, [told]) => {
+      expect(told?.id).toBe((tree as Tree)[0][0])
+      expect(stored).toEqual(['ChordError', expect.stringMatching(/^Dependency [-0-9a-f]{36} raised /)])
+    },
+  },
+  {
+    name: 'CNV-107 a header with a group in it, of which a member fails',
+    needsCounting: true,
+    canvas: chorded([just(1), chained(just(2), pair(just(3), fails))], identity()),
+    fails: 'ValueError',
+  },
+  {
     name: 'CNV-206 a group that fails in a chain in a chain',
     canvas: chained(chained(pair(addOnce(1, 1), fails), identity()), identity()),
     fails: 'ValueError',

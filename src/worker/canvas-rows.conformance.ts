@@ -5,6 +5,7 @@
  */
 import { expect } from 'vitest'
 import type { AnyResult } from '../backend/any-result.js'
+import { AsyncResult } from '../backend/async-result.js'
 import { chain, chord, group } from '../canvas/build.js'
 import type { Signature } from '../canvas/signature.js'
 import { RemoteTaskError } from '../errors.js'
@@ -53,6 +54,8 @@ export interface RowAnswer {
   readonly error?: string
   readonly args?: readonly string[]
   readonly refused?: string
+  /** The error that is stored for its last task, where it has one: the client may be told of another one. */
+  readonly stored?: readonly unknown[]
   /** `as_tuple` of its result. */
   readonly tree?: unknown
   /** Those of its children. */
@@ -203,11 +206,14 @@ export async function answerOf(
     const children = (await result.children()) ?? []
     return { value, tree, children: children.map((child) => child.asTuple()) }
   } catch (error) {
-    if (error instanceof RemoteTaskError) return { error: error.excType, args: error.args.map(String), tree }
-    return {
-      error: error instanceof Error ? error.constructor.name : String(error),
-      args: [String(error)],
-      tree,
-    }
+    const type = error instanceof RemoteTaskError ? error.excType : (error as Error).constructor.name
+    return { error: type, args: [String(error)], tree, ...(await storedError(result)) }
   }
+}
+
+/** The client may have been told by a parent, before the last task has failed. */
+async function storedError(result: AnyResult): Promise<Pick<RowAnswer, 'stored'>> {
+  if (!(result instanceof AsyncResult)) return {}
+  const error: unknown = await result.get({ timeout: 10, propagate: false }).catch(() => undefined)
+  return error instanceof RemoteTaskError ? { stored: [error.excType, ...error.args] } : {}
 }

@@ -279,6 +279,28 @@ describe('the session', () => {
     expect(await watched.connections[0]?.closed).toBeUndefined()
   })
 
+  it('WRK-086 gives a connection that does not close five seconds, and goes', async () => {
+    const real = systemClock()
+    const faster = 100
+    const clock: Clock = {
+      now: real.now,
+      monotonic: () => real.monotonic() * faster,
+      after: (ms, callback) => real.after(ms / faster, callback),
+    }
+    await using trial = new Trial({ clock })
+    const watched = new Watched()
+    const worker = await trial.started({ openTransport: watched.open })
+    const connection = watched.connections[0] as { close(): Promise<void> }
+    const close = connection.close.bind(connection)
+    connection.close = () => new Promise<void>(() => {})
+    await worker.stop()
+    expect(
+      trial.logged(/^Could not close the connection within \d+ ms\.$/, 'warn').map(({ text }) => text),
+    ).toEqual(['Could not close the connection within 5000 ms.'])
+    expect(worker.exitCode).toBe(0)
+    await close()
+  })
+
   it('stops while it is connecting', async () => {
     await using trial = new Trial()
     const watched = new Watched()

@@ -156,7 +156,8 @@ export class Session {
     if (this.beginning !== undefined && this.loop === undefined) {
       await this.bounded('end the attempt to connect', this.beginning.then(noop, noop), deadline)
     }
-    await this.loop
+    // It waits for the connection to be gone, which one that does not close never is.
+    if (this.loop !== undefined) await this.bounded('end the session', this.loop, deadline)
   }
 
   /** Consumes from one more queue from now on, after a reconnection too (WRK-017). */
