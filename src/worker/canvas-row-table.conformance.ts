@@ -21,6 +21,8 @@ const identity = (...args: unknown[]): TaskNode => t('identity', ...args)
 const just = (value: unknown): TaskNode => si('identity', value)
 const tsum = t('tsum')
 const fails = si('boom')
+/** Ends its chord in TypeScript. */
+const here = (node: TaskNode): TaskNode => ({ ...node, lang: 'node' })
 const withErr = (node: Node, tag: string): Node => ({ ...node, err: [{ task: 'err', tag }] })
 const withEcho = (node: Node, tag: string): Node => ({ ...node, err: [echo(tag)] })
 const linked = (node: Node, tag: string): Node => ({ ...node, link: [echo(tag)] })
@@ -837,8 +839,10 @@ const errors: readonly Row[] = [
   {
     name: 'CNV-107 a header with a group in it, of which a member fails',
     needsCounting: true,
-    canvas: chorded([just(1), chained(just(2), pair(just(3), fails))], identity()),
+    canvas: chorded([here(just(1)), chained(here(just(2)), pair(here(just(3)), here(fails)))], identity()),
     fails: 'ValueError',
+    check: ({ stored }) => expect(stored).toEqual(['ChordError', "Join error: ValueError('deliberate')"]),
+    notAsked: 'it says the same, but for the times when its join finds nothing within three seconds',
   },
   {
     name: 'CNV-206 a group that fails in a chain in a chain',
