@@ -34,8 +34,8 @@ function witnessed(transport: Transport): Transport {
       // What a lost connection brought is acknowledged by the next one.
       const settleLost = connection.settleLost?.bind(connection)
       if (settleLost !== undefined) {
-        connection.settleLost = async (lost, how) => {
-          const gone = await settleLost(lost, how)
+        connection.settleLost = async (lost, how, wasAsked) => {
+          const gone = await settleLost(lost, how, wasAsked)
           if (how !== 'ack') return gone
           for (const one of lost)
             record(gone.includes(one) ? 'unacked' : 'acked', String(one.envelope.headers['id']))

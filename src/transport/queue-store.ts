@@ -25,7 +25,7 @@ export interface QueueStore {
   /** One round trip for many. Returns those that were no longer ours (empty when all went well). */
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
   /** Present when a claim outlives its connection: `settle` for what lost connections to this broker claimed. */
-  settleLost?(lost: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
+  settleLost?(lost: readonly Claimed[], how: Settling, wasAsked: boolean): Promise<readonly Claimed[]>
   /** With it: makes a claim of this connection of each; undefined in place of those that were not theirs any more. */
   adopt?(lost: readonly Claimed[]): Promise<readonly (Claimed | undefined)[]>
   /** With it: gives back, in front, what a lost store of this process claimed and was not told of; how many. */

@@ -33,8 +33,15 @@ export class RedisInheritance {
     this.#host = host
   }
 
-  /** Returns those that were not held for any of us any more. */
-  async settle(lost: readonly RedisClaimed[], how: Settling): Promise<readonly RedisClaimed[]> {
+  /**
+   * Returns those that were not held for any of us any more; with `wasAsked` not those whose lease cannot have run out: they
+   * were settled before.
+   */
+  async settle(
+    lost: readonly RedisClaimed[],
+    how: Settling,
+    wasAsked: boolean,
+  ): Promise<readonly RedisClaimed[]> {
     const asked = lost.flatMap((claimed) => {
       const others = claimed.otherMarks ?? []
       return [claimed, ...others.map((mark) => claimed.under(mark))].map((entry) => ({ claimed, entry }))
@@ -45,7 +52,8 @@ export class RedisInheritance {
     )
     const gone = new Set(refused)
     const settled = new Set(asked.filter(({ entry }) => !gone.has(entry)).map(({ claimed }) => claimed))
-    return lost.filter((claimed) => !settled.has(claimed))
+    const { leases } = this.#host
+    return lost.filter((claimed) => !settled.has(claimed) && !(wasAsked && leases.isHeld(claimed)))
   }
 
   /** A claim of this connection for each, undefined for those that are gone. Local ones stay what they are. */

@@ -205,11 +205,12 @@ export class RedisStore implements QueueStore {
     return this.#settling.settle(stored, how)
   }
 
-  settleLost(lost: readonly Claimed[], how: Settling): Promise<readonly Claimed[]> {
+  settleLost(lost: readonly Claimed[], how: Settling, wasAsked: boolean): Promise<readonly Claimed[]> {
     this.#settleLocal(lost.filter(isLocal), how)
     return this.#inheritance.settle(
       lost.filter((message) => message instanceof RedisClaimed),
       how,
+      wasAsked,
     )
   }
 

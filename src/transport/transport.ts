@@ -55,8 +55,10 @@ export interface Connection {
    * Settles through this connection what a lost one of this process still held with the same broker, oldest first, and
    * only where the broker knows it as held by that one yet: returns those that are gone or went to others. Absent where
    * the end of a connection gives back what it held (AMQP). Rejects when the broker cannot be asked; safe to repeat.
+   * `wasAsked`: the lost connection had been asked for the same and was not answered. Then what is gone has gone by that,
+   * as long as nobody else can have been given it.
    */
-  settleLost?(lost: readonly Delivery[], how: LateSettling): Promise<readonly Delivery[]>
+  settleLost?(lost: readonly Delivery[], how: LateSettling, wasAsked?: boolean): Promise<readonly Delivery[]>
   /**
    * Gives back, to the front of their queues, messages that the broker handed to a lost connection of this process which
    * never heard of them; resolves with their number. Rejects and repeats as `settleLost`, and is absent where that is.

@@ -77,7 +77,7 @@ export class VirtualConnection implements Connection {
     this.#router = new VirtualRouter(store, options.deadletterQueue)
     this.#held = new HeldMessages(store, (cause) => this.#lose(cause))
     this.#leases = store.leases && new LeaseKeeper(store.leases, this.#held, this.#clock, this.#logger)
-    if (store.settleLost) this.settleLost = (lost, how) => this.#settleLost(lost, how)
+    if (store.settleLost) this.settleLost = (lost, how, wasAsked) => this.#settleLost(lost, how, wasAsked)
     if (store.takeUnseen) this.takeUnseen = (dead) => this.#takeUnseen(dead)
     if (store.adopt) this.adopt = (lost) => this.#adopt(lost)
     store.onLost = (cause) => this.#lose(cause)
@@ -186,11 +186,15 @@ export class VirtualConnection implements Connection {
     this.#router.forgetQueue(queue)
   }
 
-  async #settleLost(lost: readonly Delivery[], how: LateSettling): Promise<readonly Delivery[]> {
+  async #settleLost(
+    lost: readonly Delivery[],
+    how: LateSettling,
+    wasAsked = false,
+  ): Promise<readonly Delivery[]> {
     this.#assertOpen('settle what another connection held')
     const claims = new Map(lost.map((delivery) => [claimedOf(delivery), delivery]))
     const known = [...claims.keys()].filter((claimed) => claimed !== undefined)
-    const gone = known.length === 0 ? [] : ((await this.#store.settleLost?.(known, how)) ?? [])
+    const gone = known.length === 0 ? [] : ((await this.#store.settleLost?.(known, how, wasAsked)) ?? [])
     return gone.map((claimed) => claims.get(claimed) as Delivery)
   }
 

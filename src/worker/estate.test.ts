@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { openTransport } from '../transport/open.js'
 import { openRedis, type RedisClient } from '../transport/redis-client.js'
@@ -124,6 +125,54 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     expect(runs).toBe(1)
     expect(await trial.app.control.purge()).toBe(0)
     expect(trial.logged(/Couldn't|may run twice/)).toEqual([])
+  })
+
+  it('WRK-090 PUB-075 takes over what it runs before it looks itself for what was abandoned', async () => {
+    await using trial = trialOn(server.url)
+    const running = gate()
+    let runs = 0
+    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
+      runs += 1
+      await running.opened
+    })
+    const worker = await trial.started({ concurrency: 3 })
+    const { id } = await wait.delay()
+    await until('it runs', () => runs === 1)
+    // As after a server that stood still for longer than the visibility timeout.
+    const [tag] = (await admin.run('ZRANGE', 'unacked_index', 0, 0)) as string[]
+    await admin.run('ZADD', 'unacked_index', 1, tag as string)
+    await cutAll()
+    await until('it is connected again', () => trial.logged(/^Connected to/).length === 2)
+    expect(trial.logged(/^Took over 1 message/)).toHaveLength(1)
+    running.open()
+    await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
+    expect(runs).toBe(1)
+    expect(await trial.state(id)).toBe('SUCCESS')
+    expect(await trial.app.control.purge()).toBe(0)
+  })
+
+  it('WRK-090 takes an acknowledgement for done that was cut off after the broker had taken it', async () => {
+    const proxy = await TcpProxy.start(server.port)
+    try {
+      await using trial = trialOn(server.url.replace(`:${server.port}`, `:${proxy.port}`))
+      const running = gate()
+      const wait = trial.app.task('t.wait', { acksLate: true }, () => running.opened)
+      const first = trial.app.task('t.first', { acksLate: true }, () => 1)
+      const worker = await trial.started({ concurrency: 1 })
+      // So that the server knows the script.
+      const { id } = await first.delay()
+      await until('one is done', async () => (await trial.state(id)) === 'SUCCESS' && (await held()) === 0)
+      await wait.delay()
+      await until('it runs', () => worker.ledger.active().length === 1)
+      proxy.mute()
+      running.open()
+      await until('the broker has it', async () => (await held()) === 0)
+      proxy.heal()
+      await until('it is over', () => worker.ledger.size === 0)
+      expect(trial.logged(/Couldn't/)).toEqual([])
+    } finally {
+      await proxy.close()
+    }
   })
 
   it('WRK-090 acknowledges what ends at the very moment at which it is taken over', async () => {

@@ -86,12 +86,13 @@ export class Estate {
   /**
    * Settles what a lost connection brought, now or when there is a new one; undefined where the broker has taken it
    * back already. Rejects with `DeliveryLostError` when somebody else has it, or when this worker is connected to another
-   * broker by now; with `ConnectivityError` when the worker stops without a connection.
+   * broker by now; with `ConnectivityError` when the worker stops without a connection. `wasAsked`: see
+   * `Connection.settleLost`.
    */
-  settle(orphan: Orphan, how: LateSettling): Promise<void> | undefined {
+  settle(orphan: Orphan, how: LateSettling, wasAsked = false): Promise<void> | undefined {
     if (this.#heir?.connection.settleLost === undefined) return undefined
     const origin = this.#origins.get(orphan) ?? this.#heir.place
-    return this.#settle(orphan, how, origin)
+    return this.#settle(orphan, how, origin, wasAsked)
   }
 
   /** A new connection takes back what was not started, and takes over the rest. Rejects with `ConnectivityError` when it is lost meanwhile. */
@@ -226,13 +227,13 @@ export class Estate {
     }
   }
 
-  async #settle(orphan: Orphan, how: LateSettling, origin: Place): Promise<void> {
+  async #settle(orphan: Orphan, how: LateSettling, origin: Place, wasAsked: boolean): Promise<void> {
     for (;;) {
       await this.#adopting
       const heir = this.#heir
       const { delivery } = orphan
       try {
-        if (await this.#tells(heir?.connection, delivery, how)) return
+        if (await this.#tells(heir, delivery, how, wasAsked && heir?.place === origin)) return
       } catch (error) {
         if (!(error instanceof ConnectivityError) || this.#isClosed) throw error
         if (heir === this.#heir) await new Promise<void>((resolve) => this.#waiters.add(resolve))
@@ -249,17 +250,24 @@ export class Estate {
   }
 
   /** False when the broker does not know it as ours any more. */
-  async #tells(connection: Connection | undefined, delivery: Delivery, how: LateSettling): Promise<boolean> {
+  async #tells(
+    heir: Heir | undefined,
+    delivery: Delivery,
+    how: LateSettling,
+    wasAsked: boolean,
+  ): Promise<boolean> {
+    let isAsked = wasAsked
     if (this.#adopted.delete(delivery)) {
       try {
         await settled(delivery, how)
         return true
       } catch (error) {
-        // When that connection is lost in its turn, it is settled like all others.
         if (!(error instanceof DeliveryLostError)) throw error
+        // When that connection is lost in its turn, it is settled like all others.
+        isAsked ||= error.cause !== undefined
       }
     }
-    const gone = await connection?.settleLost?.([delivery], how)
+    const gone = await heir?.connection.settleLost?.([delivery], how, isAsked)
     return gone?.length === 0
   }
 

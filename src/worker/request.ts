@@ -399,7 +399,7 @@ export class Request implements Candidate, RunWatcher, Orphan {
   /** An answer that was lost with the connection is asked for again through the next one; not so a refusal. */
   private refused(what: string, how: LateSettling, error: unknown): Promise<void> | undefined {
     const isUnanswered = error instanceof DeliveryLostError && error.cause !== undefined
-    const again = isUnanswered ? this.desk.estate.settle(this, how) : undefined
+    const again = isUnanswered ? this.desk.estate.settle(this, how, true) : undefined
     if (again === undefined) {
       this.unsettled(what, error)
       return undefined

@@ -44,7 +44,7 @@ export interface SessionOptions {
   readonly companion?: Companion | undefined
   /** Removes what waits in the queues before the first consuming. */
   readonly purge: boolean
-  /** Called with each new connection before its task queues are consumed; a rejection fails the attempt. */
+  /** Called with each new connection before anything is consumed; a rejection fails the attempt. */
   onConnected?(connection: Connection, broker: Broker): Promise<void>
   /** The connection is gone, and everything that came from it. */
   onLoss(cause: Error | undefined): void
@@ -277,8 +277,9 @@ export class Session {
       const queues = this.queues
       await connection.declare(this.options.topology(queues))
       if (this.options.purge && !isRestart) await this.purge(connection, queues)
-      await this.options.companion?.attach(connection, isRestart)
+      // First of all, for whoever consumes also returns what looks abandoned: it might be what we still work on.
       await this.options.onConnected?.(connection, broker)
+      await this.options.companion?.attach(connection, isRestart)
       // A delivery may change the prefetch count before `consume` has resolved.
       let found: (subscription: Subscription) => void = () => {}
       const ready = new Promise<Subscription>((resolve) => {
