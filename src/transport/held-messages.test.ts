@@ -24,6 +24,31 @@ describe('what a connection holds', () => {
       await store.close()
     }
   })
+
+  it('lets results out first, and what is claimed at the end of the turn go with what is settled', async () => {
+    const store = new MemoryStore(new MemoryBroker())
+    const held = new HeldMessages(store, () => {})
+    await store.push([stored()])
+    const [message] = await store.claim(['q'], 1, new AbortController().signal)
+    if (message === undefined) throw new Error('the store gave no message')
+    const order: string[] = []
+    const { settle } = store
+    store.settle = (claimed, how) => {
+      order.push('settled')
+      return settle.call(store, claimed, how)
+    }
+    const acked = held.hold(message).ack()
+    const claims = held.endOfTurn().then(() => {
+      order.push('claims')
+      // Here, what has been asked since goes out in one write.
+      process.nextTick(() => order.push('write'))
+    })
+    // As a result store gathers what tasks end with.
+    setImmediate(() => order.push('result'))
+    await Promise.all([acked, claims])
+    await expect.poll(() => order).toEqual(['result', 'settled', 'claims', 'write'])
+    await store.close()
+  })
 })
 
 function stored() {

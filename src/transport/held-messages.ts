@@ -32,6 +32,7 @@ export class HeldMessages {
   /** Asked of the store and not yet answered. */
   readonly #asked = new Set<Pending>()
   #flushing: Promise<void> | undefined
+  #turn: Promise<void> | undefined
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
     settle: (claimed, how, untilMs) => this.#settle(claimed, how, untilMs),
@@ -101,6 +102,22 @@ export class HeldMessages {
     }
   }
 
+  /**
+   * The end of this turn of the event loop, when settlings go out: what is asked of the store right then shares their
+   * write. Results of tasks that have ended in this turn go out before, since somebody waits for them.
+   */
+  endOfTurn(): Promise<void> {
+    this.#turn ??= new Promise((resolve) => {
+      process.nextTick(() => {
+        setImmediate(() => {
+          this.#turn = undefined
+          resolve()
+        })
+      })
+    })
+    return this.#turn
+  }
+
   #isHeld(claimed: Claimed): boolean {
     if (!this.#held.has(claimed)) return false
     if (this.#store.leases?.isHeld?.(claimed) ?? true) return true
@@ -119,8 +136,8 @@ export class HeldMessages {
   }
 
   async #flush(): Promise<void> {
-    // One turn of the event loop gathers what many finished tasks settle at the same time.
-    await new Promise((resolve) => setImmediate(resolve))
+    // Gathers what many finished tasks settle at the same time.
+    await this.endOfTurn()
     while (this.#pending.length > 0) {
       const batch = this.#pending
       this.#pending = []

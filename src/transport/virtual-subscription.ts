@@ -188,7 +188,7 @@ export class VirtualSubscription implements Subscription {
     }
     if (wanted.length > 0) await this.#deliver(wanted)
     // A store that always has messages must not starve timers and sockets.
-    await new Promise((resolve) => setImmediate(resolve))
+    await this.#host.held.endOfTurn()
   }
 
   async #deliver(messages: readonly Claimed[]): Promise<void> {
