@@ -25,7 +25,9 @@ def define(lang):
     def task(run=None, **options):
         if run is None:
             return lambda f: task(f, **options)
-        return app.task(name=f'{lang}.{run.__name__}', bind=True, **options)(run)
+        name = f'{lang}.{run.__name__}'
+        app.tasks.pop(name, None)  # of canvas_app, which has others of the same names
+        return app.task(name=name, bind=True, **options)(run)
 
     def tell(self, id=None):
         tag = self.request.kwargs.get('tag')
