@@ -44,6 +44,8 @@ export interface RabbitServerOptions {
   readonly extra?: Readonly<Record<string, string | number | boolean>>
   /** A second listener with TLS, with a certificate of a test CA; `client` demands a certificate too. */
   readonly tls?: boolean | 'client'
+  /** Plugins that are enabled, such as `rabbitmq_auth_mechanism_ssl`. */
+  readonly plugins?: readonly string[]
 }
 
 const startBoundMs = 60_000
@@ -78,7 +80,7 @@ export class RabbitServer {
     this.guard = new ProcessGuard(this.folder)
     this.certificates = options.tls ? makeCertificates(this.folder) : undefined
     writeFileSync(join(this.folder, 'rabbitmq.conf'), `${this.configuration(options).join('\n')}\n`)
-    writeFileSync(join(this.folder, 'enabled_plugins'), '[].\n')
+    writeFileSync(join(this.folder, 'enabled_plugins'), `[${(options.plugins ?? []).join(', ')}].\n`)
     writeFileSync(join(this.folder, '.erlang.cookie'), randomBytes(12).toString('hex'), { mode: 0o600 })
     this.environment = {
       HOME: this.folder,

@@ -5,7 +5,7 @@ Values travel in kombu's own JSON, so a request can hold datetimes, Decimals and
 import sys
 
 import celery.canvas
-from celery.result import AsyncResult
+from celery.result import AsyncResult, ResultSet
 from django.core.management.base import BaseCommand
 from kombu import Exchange
 from kombu.utils.json import dumps, loads
@@ -31,6 +31,12 @@ def op_get(id, timeout=20):
             'type': cls.__qualname__, 'module': cls.__module__, 'args': [a if isinstance(a, (str, int, float)) else repr(a) for a in exc.args],
             'text': str(exc), 'mro': [c.__name__ for c in cls.__mro__],
         }}
+
+
+def op_many(name, count, queue, timeout=20):
+    """Sends many, then waits for all of them together."""
+    results = [app.send_task(name, args=[n, 1], queue=queue) for n in range(count)]
+    return ResultSet(results, app=app).join_native(timeout=timeout)
 
 
 def op_meta(id):
