@@ -85,6 +85,11 @@ export function encodeResultMeta(meta: ResultMeta, how: ResultEncoding): Uint8Ar
   return how.codec.encode(resultMetaToWire(meta, how), how.serializer).body
 }
 
+/** `encodeResultMeta` before it is made UTF-8; undefined where the serializer does not write text. Throws `EncodeError`. */
+export function resultMetaText(meta: ResultMeta, how: ResultEncoding): string | undefined {
+  return how.codec.encodeText?.(resultMetaToWire(meta, how), how.serializer)
+}
+
 /** An `rpc://` result (wire-format 9.1): no dates, group or parent, and the id first. Throws `EncodeError`. */
 export function encodeRpcResult(meta: ResultMeta, how: ResultEncoding): Payload {
   const wire = {

@@ -31,6 +31,8 @@ export interface Serializer {
   encode(value: unknown): Uint8Array
   /** True for JSON without types of one's own: see `Codec.isPlainJson`. */
   readonly isPlainJson?: boolean
+  /** What `encode` gives, before it is made UTF-8. Optional. */
+  encodeText?(value: unknown): string
   /** Throws `DecodeError`. */
   decode(body: Uint8Array, contentEncoding: string): unknown
 }
@@ -44,6 +46,8 @@ export interface Codec {
   encode(value: unknown, serializer: string | undefined): Payload
   /** Whether plain data is written as `JSON.stringify` writes it, so that a list is the texts of its items. */
   isPlainJson(serializer: string): boolean
+  /** The body of `encode` as text, where the serializer makes it of text; bytes cost more on the way into a socket. */
+  encodeText?(value: unknown, serializer: string): string | undefined
   /** Throws `ContentRefusedError`, `DecodeError`, `SizeLimitError`. */
   decode(payload: Payload, accept: Accept): unknown
   /** Names or content types to a set of content types. Throws `EncodeError` for an unknown name. */
@@ -114,6 +118,10 @@ class KombuCodec implements Codec {
     return this.#find(serializer)?.isPlainJson === true
   }
 
+  encodeText(value: unknown, serializer: string): string | undefined {
+    return this.#find(serializer)?.encodeText?.(value)
+  }
+
   decode(payload: Payload, accept: Accept): unknown {
     const contentType = payload.contentType || 'application/data'
     if (!TRUSTED.has(contentType) && !accept.has(contentType)) {
@@ -171,6 +179,7 @@ function builtIn(options: { types: readonly CustomType[]; maxBytes: number; exac
       contentEncoding: 'utf-8',
       isPlainJson: types.length === 0,
       encode: (value) => Buffer.from(encodeJson(value, { types })),
+      encodeText: (value) => encodeJson(value, { types }),
       decode: (body) => decodeJson(body, { types, exact, maxBytes }),
     },
     {

@@ -391,6 +391,10 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return this.publisher.resend(request, change)
   }
 
+  get wrapsRuns(): boolean {
+    return this.interceptors.wrapsRuns
+  }
+
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     return this.interceptors.execute(request, run)
   }

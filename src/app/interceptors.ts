@@ -95,6 +95,11 @@ export class Interceptors {
     })
   }
 
+  /** Whether a run goes through any wrap. */
+  get wrapsRuns(): boolean {
+    return this.executors.length > 0
+  }
+
   /** Runs through every wrap. */
   execute(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     if (this.executors.length === 0) return run()

@@ -30,16 +30,24 @@ export interface KeyValueStore {
   readonly writesInPlace: boolean
   close(): Promise<void>
   /**
-   * Stores `value` unless `isSuccess` says that what is there must stay: look and write are one step on the server.
-   * Without it, `get` and `set` do.
+   * Stores `value` (text goes as UTF-8) unless `isSuccess` of the writer says that what is there must stay: look and
+   * write are one step on the server. Calls and no promise: every result of a worker comes through here. Without it,
+   * `get` and `set` do.
    */
-  put?(key: string, value: Uint8Array, isSuccess: (stored: Uint8Array) => Promise<boolean>): Promise<void>
+  put?(key: string, value: Uint8Array | string, writer: KeyWriter): void
   /** Present when each change is sent with its value, for the keys that one asks for. */
   readonly channels?: KeyChannels
   /** Present when the store can count a chord's parts. */
   readonly parts?: KeyParts
   /** No more waiting for a store that is away: what is under way ends, with the error of `close`, within seconds. */
   end?(reason: Error): void
+}
+
+/** Who puts a value: asked about what is there, and told once what came of it, never before `put` has returned. */
+export interface KeyWriter {
+  isSuccess(stored: Uint8Array): Promise<boolean>
+  onStored(): void
+  onFailed(error: unknown): void
 }
 
 /** What is told of the keys that are wanted. */

@@ -15,6 +15,7 @@ import {
   groupKey,
   type ResultEncoding,
   type ResultMeta,
+  resultMetaText,
   taskKey,
 } from '../../protocol/result-meta.js'
 import { exponentialDelayMs, jittered } from '../backoff.js'
@@ -107,37 +108,74 @@ export class KeyValueBackend implements ResultBackend {
     return this.#waits.size
   }
 
-  /** One promise and two callbacks for the usual case: every result of a worker comes through here. */
+  /** One promise for the usual case: every result of a worker comes through here. */
   store(meta: ResultMeta): Promise<void> {
     let key: string
-    let bytes: Uint8Array
+    let value: Uint8Array | string
     try {
       key = this.#taskKey(meta.taskId)
       const { result } = meta
       const stored = hasTuple(result) ? { ...meta, result: result.asTuple() } : meta
-      bytes = encodeResultMeta(stored, this.#encoding)
+      value = resultMetaText(stored, this.#encoding) ?? encodeResultMeta(stored, this.#encoding)
     } catch (error) {
       return Promise.reject(error)
     }
     const { taskId, state } = meta
+    const put = this.#store.put !== undefined && !this.#closing.signal.aborted && !this.#writes.has(key)
+    if (put) return this.#putFirst(key, taskId, state, value)
     return this.#inOrder(
       key,
       () =>
         this.#attempt(
           () => `storing ${state} of task ${taskId}`,
-          () => this.#put(key, taskId, bytes),
+          () => this.#put(key, taskId, value),
         ),
       () => this.#waits.hint(taskId),
     )
   }
 
+  /** A write of a key that no other is under way for. */
+  #putFirst(key: string, taskId: string, state: string, value: Uint8Array | string): Promise<void> {
+    const written = new Promise<void>((resolve, reject) => {
+      const forget = (): void => {
+        if (this.#writes.get(key) === written) this.#writes.delete(key)
+      }
+      const onStored = (): void => {
+        forget()
+        this.#waits.hint(taskId)
+        resolve()
+      }
+      this.#store.put?.(key, value, {
+        isSuccess: (stored) => this.#isSuccess(key, taskId, stored),
+        onStored,
+        onFailed: (cause) => {
+          const what = `storing ${state} of task ${taskId}`
+          this.#attemptAgain(what, () => this.#put(key, taskId, value), cause).then(
+            onStored,
+            (error: unknown) => {
+              forget()
+              reject(error)
+            },
+          )
+        },
+      })
+    })
+    this.#writes.set(key, written)
+    return written
+  }
+
   /** Rule 1. */
-  #put(key: string, taskId: string, bytes: Uint8Array): Promise<void> {
+  #put(key: string, taskId: string, value: Uint8Array | string): Promise<void> {
     const store = this.#store
     const isSuccess = (stored: Uint8Array | undefined) => this.#isSuccess(key, taskId, stored)
-    if (store.put !== undefined) return store.put(key, bytes, isSuccess)
+    if (store.put !== undefined) {
+      return new Promise((resolve, reject) => {
+        store.put?.(key, value, { isSuccess, onStored: resolve, onFailed: reject })
+      })
+    }
     return store.get(key).then(async (stored) => {
-      if (!(await isSuccess(stored))) await store.set(key, bytes)
+      if (!(await isSuccess(stored)))
+        await store.set(key, typeof value === 'string' ? Buffer.from(value) : value)
     })
   }
 

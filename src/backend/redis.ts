@@ -14,7 +14,7 @@ import { type Clock, pause } from '../clock.js'
 import { BackendStoreError, BackendUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { RedisArgument, RedisClient } from '../transport/redis-client.js'
-import type { CompletedParts, KeyParts, KeyValueStore } from './key-value-store.js'
+import type { CompletedParts, KeyParts, KeyValueStore, KeyWriter } from './key-value-store.js'
 import { RedisChannels } from './redis-channels.js'
 import { RedisLink } from './redis-link.js'
 import { pendingChords } from './redis-pending.js'
@@ -44,13 +44,11 @@ const CLOSE_MS = 3000
 
 interface PendingWrite {
   readonly key: string
-  readonly value: Buffer
+  readonly value: Buffer | string
   known: string
   /** What the server said of the last attempt. */
-  refusal?: string
-  readonly isSuccess: ((stored: Uint8Array) => Promise<boolean>) | undefined
-  resolve(): void
-  reject(error: unknown): void
+  refusal: string
+  readonly writer: KeyWriter
 }
 
 /** Results in Redis. */
@@ -124,11 +122,14 @@ export class RedisResultStore implements KeyValueStore {
   }
 
   set(key: string, value: Uint8Array): Promise<void> {
-    return this.#write(key, value, ANYWAY, undefined)
+    return new Promise((resolve, reject) => {
+      const isSuccess = async (): Promise<boolean> => false
+      this.#write(key, value, ANYWAY, { isSuccess, onStored: resolve, onFailed: reject })
+    })
   }
 
-  put(key: string, value: Uint8Array, isSuccess: (stored: Uint8Array) => Promise<boolean>): Promise<void> {
-    return this.#write(key, value, '', isSuccess)
+  put(key: string, value: Uint8Array | string, writer: KeyWriter): void {
+    this.#write(key, value, '', writer)
   }
 
   async delete(key: string): Promise<void> {
@@ -162,19 +163,19 @@ export class RedisResultStore implements KeyValueStore {
     this.#link.close()
   }
 
-  #write(key: string, value: Uint8Array, known: string, isSuccess: PendingWrite['isSuccess']): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (value.length > LONGEST_VALUE) {
-        throw new BackendStoreError(
-          `The value for ${key} has ${value.length} bytes, more than the 512 MiB that Redis takes. ` +
-            'Store it elsewhere, and return where it is.',
-        )
-      }
-      const buffer = Buffer.isBuffer(value)
-        ? value
-        : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-      this.#enqueue({ key, value: buffer, known, isSuccess, resolve, reject })
-    })
+  #write(key: string, given: Uint8Array | string, known: string, writer: KeyWriter): void {
+    const value = isText(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+    // No more than three bytes for each unit of text.
+    const size = value.length * 3 > LONGEST_VALUE ? Buffer.byteLength(value) : 0
+    if (size > LONGEST_VALUE) {
+      const error = new BackendStoreError(
+        `The value for ${key} has ${size} bytes, more than the 512 MiB that Redis takes. ` +
+          'Store it elsewhere, and return where it is.',
+      )
+      queueMicrotask(() => writer.onFailed(error))
+      return
+    }
+    this.#enqueue({ key, value, known, refusal: '', writer })
   }
 
   #enqueue(write: PendingWrite): void {
@@ -211,13 +212,13 @@ export class RedisResultStore implements KeyValueStore {
         left = await this.#storeOnce(client, left)
         const refused = left[0]
         if (refused === undefined) return
-        const error = refusal(this.displayUrl, refused.key, refused.refusal ?? '')
+        const error = refusal(this.displayUrl, refused.key, refused.refusal)
         // A server that became a replica stays one: the next attempt asks for the master.
-        if (/READONLY/.test(refused.refusal ?? '')) client.lose(error)
+        if (/READONLY/.test(refused.refusal)) client.lose(error)
         throw error
       })
     } catch (error) {
-      for (const write of left) write.reject(error)
+      for (const { writer } of left) writer.onFailed(error)
     }
   }
 
@@ -226,17 +227,19 @@ export class RedisResultStore implements KeyValueStore {
     const args: RedisArgument[] = [this.#keepSeconds]
     for (const { value, known } of writes) args.push(value, known)
     const keys = writes.map(({ key }) => key)
-    const verdicts: unknown = await client.script(STORE, keys, args)
+    const reply: unknown = await client.script(STORE, keys, args)
+    const verdicts: readonly unknown[] = Array.isArray(reply) ? reply : []
     const left: PendingWrite[] = []
-    for (const [index, write] of writes.entries()) {
-      const verdict: unknown = Array.isArray(verdicts) ? verdicts[index] : undefined
-      if (!Array.isArray(verdict)) write.resolve()
+    let index = 0
+    for (const write of writes) {
+      const verdict = verdicts[index++]
+      if (!Array.isArray(verdict)) write.writer.onStored()
       else if (verdict[0] !== null) void this.#judge(write, verdict[0] as Buffer)
       else {
         write.refusal = String(verdict[1])
         const error = refusal(this.displayUrl, write.key, write.refusal)
         if (this.isRecoverable(error)) left.push(write)
-        else write.reject(error)
+        else write.writer.onFailed(error)
       }
     }
     return left
@@ -245,11 +248,11 @@ export class RedisResultStore implements KeyValueStore {
   /** What is stored is not JSON as Celery writes it: whether it is a SUCCESS only the reader of results can tell. */
   async #judge(write: PendingWrite, stored: Buffer): Promise<void> {
     try {
-      if ((await write.isSuccess?.(stored)) === true) return write.resolve()
+      if (await write.writer.isSuccess(stored)) return write.writer.onStored()
       write.known = createHash('sha1').update(stored).digest('hex')
       this.#enqueue(write)
     } catch (error) {
-      write.reject(error)
+      write.writer.onFailed(error)
     }
   }
 
@@ -312,6 +315,10 @@ export class RedisResultStore implements KeyValueStore {
       }
     }
   }
+}
+
+function isText(value: Uint8Array | string): value is string {
+  return typeof value === 'string'
 }
 
 function bytes(value: unknown): Uint8Array | undefined {

@@ -12,14 +12,9 @@ import type { Run } from './run.js'
  * when that fails.
  */
 export async function findEarlierSuccess(run: Run): Promise<Outcome | undefined> {
-  const { host, task, request } = run
+  const { request } = run
   const isSought =
-    host.execution.deduplicateSuccessful &&
-    task.options.acksLate &&
-    host.backend.persistent &&
-    request.deliveryInfo.redelivered &&
-    !request.isEager &&
-    run.id !== ''
+    keepsSuccesses(run) && request.deliveryInfo.redelivered && !request.isEager && run.id !== ''
   if (!isSought) return undefined
   const done: Outcome = { kind: 'succeeded', resultRepr: 'None', seconds: 0 }
   if (run.successes?.has(run.id)) return done
@@ -29,8 +24,18 @@ export async function findEarlierSuccess(run: Run): Promise<Outcome | undefined>
   const hasFollowUps = request.body.callbacks.length > 0 || request.body.chain.length > 0
   const wereSent = stored.children !== undefined && stored.children.length > 0
   if (hasFollowUps && !wereSent) await sendOrReject(run, stored.result)
-  run.successes?.add(run.id)
+  rememberSuccess(run)
   return done
+}
+
+/** Recognises another delivery of this task from now on without asking the backend. */
+export function rememberSuccess(run: Run): void {
+  if (run.successes !== undefined && keepsSuccesses(run)) run.successes.add(run.id)
+}
+
+/** Only then is anything looked for. */
+function keepsSuccesses({ host, task }: Run): boolean {
+  return host.execution.deduplicateSuccessful && task.options.acksLate && host.backend.persistent
 }
 
 /** A backend that is away is no reason not to run (surface TSK-072). */

@@ -306,6 +306,7 @@ describe('a run that fails', () => {
   it('ends in an outcome when an interceptor throws, before or after the run', async () => {
     const host = new TestHost()
     host.define('t', () => 5)
+    host.wrapsRuns = true
     host.around = async (_request, run) => {
       await run()
       throw new Error('tracing broke')

@@ -9,25 +9,39 @@
  * Rule 4: a run that was given up (its gate is closed) stops at its next step and has no further effect.
  */
 import { EncodeError } from '../../protocol/errors.js'
-import { saferepr } from '../../protocol/python-repr.js'
 import type { RemoteError } from '../../protocol/remote-error.js'
 import { remoteErrorFrom } from '../../protocol/remote-error-from.js'
 import { Reject, TaskNotRegisteredError } from '../errors.js'
-import { wouldLog } from '../logger.js'
 import { runInContext } from './context.js'
-import { findEarlierSuccess } from './deduplicate.js'
+import { findEarlierSuccess, rememberSuccess } from './deduplicate.js'
 import { type Ending, runBody } from './ending.js'
 import { matchesAny } from './error-matcher.js'
 import { countChordPart, sendFollowUps, spreadFailure } from './follow-up.js'
 import type { Host } from './host.js'
 import type { Outcome } from './outcome.js'
+import { isQuick, runQuickly, type Steps, succeeded } from './quick-run.js'
 import type { TaskRequest } from './request.js'
 import { Run, type RunOptions } from './run.js'
 import { RunAbandoned } from './run-gate.js'
 import { humanizeWhen } from './verdict-text.js'
 
-/** Runs one message through its task and everything around it; never throws or rejects. */
-export function execute(request: TaskRequest, host: Host, options: RunOptions = {}): Promise<Outcome> {
+/**
+ * Runs one message through its task and everything around it; never throws or rejects. Gives the outcome at once where
+ * nothing had to be waited for.
+ */
+export function execute(
+  request: TaskRequest,
+  host: Host,
+  options: RunOptions = {},
+): Outcome | Promise<Outcome> {
+  const task = host.task(request.message.task)
+  if (task === undefined || host.wrapsRuns || !isQuick(task, host, request))
+    return executeWrapped(request, host, options)
+  const run = new Run(task, host, request, options)
+  return runInContext(run.self, () => runQuickly(run, inSteps))
+}
+
+function executeWrapped(request: TaskRequest, host: Host, options: RunOptions): Promise<Outcome> {
   let outcome: Outcome | undefined
   const ended = (traced: Traced): Outcome => {
     outcome = traced.outcome
@@ -67,33 +81,71 @@ export function trace(
 }
 
 async function traceRun(run: Run, propagate: boolean): Promise<Traced> {
-  let ended: Traced | undefined
   try {
     // Most runs have nothing to do in most steps, and each await costs: it is left out where nothing is awaited.
     const earlier = run.request.deliveryInfo.redelivered ? await findEarlierSuccess(run) : undefined
     if (earlier !== undefined) return { outcome: earlier, state: undefined, retval: undefined }
+  } catch (error) {
+    return afterError(run, error, undefined)
+  }
+  return traceSteps(run, async () => {
+    run.gate.check()
+    if (run.host.signals.taskPrerun.hasReceivers) await announceStart(run)
+    if (run.task.options.trackStarted) await storeStarted(run)
+    const begun = runBody(run)
+    const ending = begun instanceof Promise ? await begun : begun
+    if (propagate && (ending.kind === 'failed' || ending.kind === 'retried')) throw new Propagated(ending)
+    return ending
+  })
+}
+
+/** `begin` runs the body, `act` does what follows from its end. */
+async function traceSteps(
+  run: Run,
+  begin: () => Ending | Promise<Ending>,
+  act: (run: Run, ending: Ending) => Traced | Promise<Traced> = finish,
+): Promise<Traced> {
+  let ended: Traced | undefined
+  try {
     try {
-      run.gate.check()
-      if (run.host.signals.taskPrerun.hasReceivers) await announceStart(run)
-      if (run.task.options.trackStarted) await storeStarted(run)
-      const begun = runBody(run)
+      const begun = begin()
       const ending = begun instanceof Promise ? await begun : begun
-      if (propagate && (ending.kind === 'failed' || ending.kind === 'retried')) throw new Propagated(ending)
       ended = { state: stateOf(ending), retval: retvalOf(ending), outcome: ignored }
-      const finishing = finish(run, ending)
-      ended = finishing instanceof Promise ? await finishing : finishing
+      const acting = act(run, ending)
+      ended = acting instanceof Promise ? await acting : acting
       if (run.task.handlers.afterReturn !== undefined || run.gate.isClosed) await afterReturn(run, ended)
     } finally {
       if (run.host.signals.taskPostrun.hasReceivers) await announceEnd(run, ended)
     }
     return ended
   } catch (error) {
-    if (error instanceof RunAbandoned)
-      return { outcome: { kind: 'ignored' }, state: ended?.state, retval: error }
-    if (error instanceof Propagated) throw error.cause
-    if (error instanceof Reject) return rejected(error)
-    return internalError(run, error, ended)
+    return afterError(run, error, ended)
   }
+}
+
+/** What a quick run leaves to this file. */
+const inSteps: Steps = {
+  async finish(run, ending) {
+    return outcomeOf(await traceSteps(run, () => ending))
+  },
+  async fail(run, ending, error) {
+    const act = (): Promise<Traced> => {
+      if (error instanceof EncodeError) return fail(run, error)
+      throw error
+    }
+    return outcomeOf(await traceSteps(run, () => ending, act))
+  },
+}
+
+function outcomeOf({ outcome }: Traced): Outcome {
+  return outcome
+}
+
+function afterError(run: Run, error: unknown, ended: Traced | undefined): Traced | Promise<Traced> {
+  if (error instanceof RunAbandoned) return { outcome: ignored, state: ended?.state, retval: error }
+  if (error instanceof Propagated) throw error.cause
+  if (error instanceof Reject) return rejected(error)
+  return internalError(run, error, ended)
 }
 
 // ---- before the body ----
@@ -133,20 +185,7 @@ function finish(run: Run, ending: Ending): Traced | Promise<Traced> {
   }
 }
 
-function succeed(run: Run, value: unknown): Traced | Promise<Traced> {
-  const { callbacks, chain, chord } = run.request.body
-  const isAlone = callbacks.length === 0 && chain.length === 0 && chord === undefined
-  if (!isAlone || run.storesResult || !isUnwatched(run)) return succeedInSteps(run, value)
-  run.successes?.add(run.id)
-  return succeeded(run, value, run.seconds)
-}
-
-/** Whether nothing of the user's is called after a success. */
-function isUnwatched({ task, host }: Run): boolean {
-  return task.handlers.onSuccess === undefined && !host.signals.taskSuccess.hasReceivers
-}
-
-async function succeedInSteps(run: Run, value: unknown): Promise<Traced> {
+async function succeed(run: Run, value: unknown): Promise<Traced> {
   try {
     const { callbacks, chain, chord } = run.request.body
     if (callbacks.length > 0 || chain.length > 0) await sendFollowUps(run, value)
@@ -158,9 +197,9 @@ async function succeedInSteps(run: Run, value: unknown): Promise<Traced> {
     throw error
   }
   const { seconds } = run
-  run.successes?.add(run.id)
-  if (!isUnwatched(run)) await announceSuccess(run, value)
-  return succeeded(run, value, seconds)
+  rememberSuccess(run)
+  await announceSuccess(run, value)
+  return { outcome: succeeded(run, value, seconds), state: 'SUCCESS', retval: value }
 }
 
 async function announceSuccess(run: Run, value: unknown): Promise<void> {
@@ -169,13 +208,6 @@ async function announceSuccess(run: Run, value: unknown): Promise<void> {
   run.gate.check()
   const { taskSuccess } = run.host.signals
   if (taskSuccess.hasReceivers) await taskSuccess.send(run.task, { result: value })
-}
-
-/** The very end: no step can fail after it. */
-function succeeded(run: Run, value: unknown, seconds: number): Traced {
-  const resultRepr = saferepr(value, { maxlen: run.task.options.resultReprMaxsize })
-  if (wouldLog(run.host.logger, 'info')) run.log.succeeded(seconds, resultRepr)
-  return { outcome: { kind: 'succeeded', resultRepr, seconds }, state: 'SUCCESS', retval: value }
 }
 
 async function storeSuccess(run: Run, value: unknown): Promise<void> {

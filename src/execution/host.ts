@@ -20,6 +20,8 @@ export interface Host extends SignatureApp {
   resend(request: TaskRequest, change: Resend): Promise<void>
   /** Runs a canvas here, now, and gives its value; what replaces a task of `apply()` is run so (surface CNV-130). */
   applyEagerly?(signature: Linkable): Promise<unknown>
+  /** Whether `around` does more than call `run`. */
+  readonly wrapsRuns: boolean
   /** Wraps every run: tracing, metrics, user interceptors. */
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome>
 }

@@ -7,13 +7,13 @@ import { ignoresResult } from './request-info.js'
 import { resultRecord } from './result-record.js'
 import { RunGate } from './run-gate.js'
 import { RunLog } from './run-log.js'
-import { RunningTask, RunState, resultRequest } from './running-task.js'
+import { RunningTask, type RunParts, RunState, resultRequest } from './running-task.js'
 import type { SuccessSet } from './success-set.js'
 
 /** What the place that runs tasks gives to each run. */
 export interface RunOptions {
   /** Gives the signal that aborts at the soft limit, at terminate and at cold shutdown; default one that never does. */
-  readonly signal?: () => AbortSignal
+  signal?(): AbortSignal
   /** Closed by whoever gives the run up. */
   readonly gate?: RunGate
   /** Stored with STARTED; default 0. */
@@ -23,7 +23,7 @@ export interface RunOptions {
 }
 
 /** Made once per message by `execute`; everything that touches the world goes through its gate. */
-export class Run {
+export class Run implements RunParts {
   readonly task: RunnableTask
   readonly host: Host
   readonly request: TaskRequest
@@ -33,6 +33,7 @@ export class Run {
   readonly pid: number
   readonly successes: SuccessSet | undefined
   readonly startedAtMs: number
+  private readonly options: RunOptions
 
   constructor(task: RunnableTask, host: Host, request: TaskRequest, options: RunOptions) {
     this.task = task
@@ -42,9 +43,12 @@ export class Run {
     this.pid = options.pid ?? 0
     this.successes = options.successes
     this.startedAtMs = host.clock.monotonic()
-    const { state, gate } = this
-    const signal = options.signal ?? neverAborts
-    this.self = new RunningTask({ task, host, request, state, gate, signal })
+    this.options = options
+    this.self = new RunningTask(this)
+  }
+
+  makeSignal(): AbortSignal {
+    return this.options.signal?.() ?? new AbortController().signal
   }
 
   /** Made for each line: most runs write none. */
@@ -112,8 +116,4 @@ export class Run {
     if (record.taskId === '') return gate.effect(() => {})
     return gate.passing(() => host.backend.store(record, resultRequest(request)))
   }
-}
-
-function neverAborts(): AbortSignal {
-  return new AbortController().signal
 }

@@ -62,7 +62,7 @@ export interface RunParts {
   readonly state: RunState
   readonly gate: RunGate
   /** Asked once, when the body looks at it. */
-  readonly signal: () => AbortSignal
+  makeSignal(): AbortSignal
 }
 
 /** `self` while a message is being run. */
@@ -96,7 +96,7 @@ export class RunningTask implements TaskContext {
   }
 
   get signal(): AbortSignal {
-    this.#signal ??= this.#parts.signal()
+    this.#signal ??= this.#parts.makeSignal()
     return this.#signal
   }
 

@@ -176,6 +176,7 @@ export class TestHost implements Host {
     this.events.push('resend')
   }
 
+  wrapsRuns = false
   around(_request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     return run()
   }

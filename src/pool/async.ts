@@ -17,6 +17,7 @@ import { execute } from '../execution/execute.js'
 import type { Host } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
+import type { RunOptions } from '../execution/run.js'
 import { RunGate } from '../execution/run-gate.js'
 import { SuccessSet } from '../execution/success-set.js'
 import { recordTimeOut } from '../execution/time-out.js'
@@ -137,11 +138,11 @@ interface Home {
   onEnd(execution: AsyncExecution): void
 }
 
-class AsyncExecution implements Execution {
+class AsyncExecution implements Execution, RunOptions {
+  readonly gate = new RunGate()
   private readonly home: Home
   private readonly request: TaskRequest
   private readonly watcher: RunWatcher
-  private readonly gate = new RunGate()
   /** Made when somebody asks for the signal, or when it aborts: most tasks never look. */
   private lazyController: AbortController | undefined
   private readonly cancelLimits: (() => void) | undefined
@@ -159,6 +160,18 @@ class AsyncExecution implements Execution {
     })
   }
 
+  get pid(): number {
+    return this.home.pid
+  }
+
+  get successes(): SuccessSet {
+    return this.home.successes
+  }
+
+  signal(): AbortSignal {
+    return this.controller.signal
+  }
+
   private get controller(): AbortController {
     this.lazyController ??= new AbortController()
     return this.lazyController
@@ -172,10 +185,9 @@ class AsyncExecution implements Execution {
 
   begin(): void {
     if (this.state !== 'running') return
-    const { host, pid, successes } = this.home
-    const { gate } = this
-    const signal = (): AbortSignal => this.controller.signal
-    void execute(this.request, host, { signal, gate, pid, successes }).then((outcome) => this.end(outcome))
+    const outcome = execute(this.request, this.home.host, this)
+    if (outcome instanceof Promise) void outcome.then((known) => this.end(known))
+    else this.end(outcome)
   }
 
   terminate(signal: NodeJS.Signals): void {

@@ -9,7 +9,7 @@
  */
 import { DeliveryLostError, LeaseLostError } from '../errors.js'
 import type { Claimed, QueueStore, Settling } from './queue-store.js'
-import type { Delivery } from './transport.js'
+import type { AckWatcher, Delivery } from './transport.js'
 
 interface Pending {
   readonly claimed: Claimed
@@ -17,8 +17,7 @@ interface Pending {
   /** When it is due, if it is parked. */
   readonly untilMs: number
   readonly free: () => void
-  resolve(): void
-  reject(error: Error): void
+  readonly watcher: AckWatcher
 }
 
 const settlings = ['ack', 'drop', 'requeue', 'return', 'park'] as const
@@ -29,13 +28,17 @@ export class HeldMessages {
   readonly #onFailure: (cause: Error) => void
   readonly #held = new Map<Claimed, () => void>()
   #pending: Pending[] = []
-  /** Asked of the store and not yet answered. */
-  readonly #asked = new Set<Pending>()
+  /** Asked of the store and not yet answered; one group at a time. */
+  #asked: readonly Pending[] = []
   #flushing: Promise<void> | undefined
   #turn: Promise<void> | undefined
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
-    settle: (claimed, how, untilMs) => this.#settle(claimed, how, untilMs),
+    settle: (claimed, how, untilMs) =>
+      new Promise((resolve, reject) => {
+        this.#settle(claimed, how, { onAcknowledged: resolve, onUnacknowledged: reject }, untilMs)
+      }),
+    acknowledge: (claimed, watcher) => this.#settle(claimed, 'ack', watcher),
     isHeld: (claimed) => this.#isHeld(claimed),
   }
   #ended: { readonly cause: Error | undefined } | undefined
@@ -93,13 +96,11 @@ export class HeldMessages {
     const frees = [...this.#held.values()]
     const unanswered = [...this.#asked, ...this.#pending]
     this.#held.clear()
-    this.#asked.clear()
+    this.#asked = []
     this.#pending = []
     for (const free of frees) free()
-    for (const { claimed, free, reject } of unanswered) {
-      free()
-      reject(this.#lost(claimed))
-    }
+    for (const { free } of unanswered) free()
+    this.#refuse(unanswered)
   }
 
   /**
@@ -125,13 +126,22 @@ export class HeldMessages {
     return false
   }
 
-  #settle(claimed: Claimed, how: Pending['how'], untilMs = 0): Promise<void> {
+  #settle(claimed: Claimed, how: Pending['how'], watcher: AckWatcher, untilMs = 0): void {
     const free = this.#held.get(claimed)
-    if (free === undefined) return Promise.reject(this.#lost(claimed))
+    if (free === undefined) {
+      this.#refuse([{ claimed, watcher }])
+      return
+    }
     this.#held.delete(claimed)
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ claimed, how, untilMs, free, resolve, reject })
-      this.#flushing ??= this.#flush()
+    this.#pending.push({ claimed, how, untilMs, free, watcher })
+    this.#flushing ??= this.#flush()
+  }
+
+  /** Whoever asked or ended is not interrupted. */
+  #refuse(refused: readonly Pick<Pending, 'claimed' | 'watcher'>[]): void {
+    if (refused.length === 0) return
+    queueMicrotask(() => {
+      for (const { claimed, watcher } of refused) watcher.onUnacknowledged(this.#lost(claimed))
     })
   }
 
@@ -144,6 +154,7 @@ export class HeldMessages {
       for (const how of settlings) {
         const group = batch.filter((pending) => pending.how === how)
         if (group.length > 0) await this.#settleGroup(group, how)
+        if (group.length === batch.length) break
       }
     }
     // In the turn of the last look: a settling that comes a moment later must start another.
@@ -151,23 +162,24 @@ export class HeldMessages {
   }
 
   async #settleGroup(group: readonly Pending[], how: Pending['how']): Promise<void> {
-    for (const pending of group) this.#asked.add(pending)
+    this.#asked = group
     try {
       const lost = new Set(await this.#tell(group, how))
-      for (const pending of group) {
-        const { claimed, free, resolve, reject } = pending
-        // Not there any more when the connection ended meanwhile: then its answer was given.
-        if (!this.#asked.delete(pending)) continue
+      // When the connection ended meanwhile their answer was given.
+      if (this.#asked !== group) return
+      this.#asked = []
+      for (const { claimed, free, watcher } of group) {
         free()
-        if (lost.has(claimed)) reject(this.#lost(claimed))
-        else resolve()
+        if (lost.size > 0 && lost.has(claimed)) watcher.onUnacknowledged(this.#lost(claimed))
+        else watcher.onAcknowledged()
       }
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error))
-      for (const pending of group) {
-        if (!this.#asked.delete(pending)) continue
-        pending.free()
-        pending.reject(this.#lost(pending.claimed, cause))
+      const unanswered = this.#asked === group ? group : []
+      this.#asked = []
+      for (const { claimed, free, watcher } of unanswered) {
+        free()
+        watcher.onUnacknowledged(this.#lost(claimed, cause))
       }
       this.#onFailure(cause)
     }
@@ -210,10 +222,15 @@ export function claimedOf(delivery: Delivery): Claimed | undefined {
 
 interface Holder {
   settle(claimed: Claimed, how: Pending['how'], untilMs?: number): Promise<void>
+  acknowledge(claimed: Claimed, watcher: AckWatcher): void
   isHeld(claimed: Claimed): boolean
 }
 
-const nobody: Holder = { settle: () => Promise.resolve(), isHeld: () => true }
+const nobody: Holder = {
+  settle: () => Promise.resolve(),
+  acknowledge: (_claimed, watcher) => queueMicrotask(() => watcher.onAcknowledged()),
+  isHeld: () => true,
+}
 
 class HeldDelivery implements Delivery {
   readonly claimed: Claimed
@@ -240,6 +257,10 @@ class HeldDelivery implements Delivery {
 
   ack(): Promise<void> {
     return this.holder.settle(this.claimed, 'ack')
+  }
+
+  ackFor(watcher: AckWatcher): void {
+    this.holder.acknowledge(this.claimed, watcher)
   }
 
   reject({ requeue }: { readonly requeue: boolean }): Promise<void> {

@@ -14,7 +14,7 @@ import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
 import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
-import type { Delivery, LateSettling } from '../transport/transport.js'
+import type { AckWatcher, Delivery, LateSettling } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
@@ -57,7 +57,7 @@ export interface Arrival {
 }
 
 /** One task message that this worker holds. */
-export class Request implements Candidate, RunWatcher, Orphan {
+export class Request implements Candidate, RunWatcher, Orphan, AckWatcher {
   /** Another one after a loss, when the next connection has taken the message over. */
   delivery: Delivery
   readonly taskRequest: TaskRequest
@@ -271,7 +271,7 @@ export class Request implements Candidate, RunWatcher, Orphan {
     const { logger } = this.desk
     if (wouldLog(logger, 'debug'))
       logger.debug({ id: this.id, pid }, `Task accepted: ${this.name}[${this.id}] pid:${pid}`)
-    if (!this.runnable.options.acksLate) this.settle('ack')
+    if (!this.runnable.options.acksLate) this.acknowledge()
   }
 
   /** `RunWatcher`: its run has ended. */
@@ -298,7 +298,8 @@ export class Request implements Candidate, RunWatcher, Orphan {
     // An early-acked request is settled at its start; this settles one that ended before its pool said that it began.
     const how = this.runnable.options.acksLate ? settlementFor(outcome, this.runnable.options) : 'ack'
     if (outcome.kind === 'rejected' && outcome.requeue && how === 'ack') this.logLostReject()
-    this.settle(how)
+    if (how === 'ack') this.acknowledge()
+    else this.settle(how)
   }
 
   /** What the run could not say or store itself. */
@@ -359,6 +360,29 @@ export class Request implements Candidate, RunWatcher, Orphan {
       )
       await this.desk.endings.lost(this.taskRequest, this.runnable, undefined)
     }
+  }
+
+  /** `settle('ack')` where nobody waits for the answer: every task comes through here. */
+  private acknowledge(): void {
+    const { delivery } = this
+    if (this.isLost || delivery.ackFor === undefined) {
+      this.settle('ack')
+      return
+    }
+    if (this.told) return
+    this.told = true
+    this.acts += 1
+    delivery.ackFor(this)
+  }
+
+  /** `AckWatcher`. */
+  onAcknowledged(): void {
+    this.answered('ack')
+  }
+
+  /** `AckWatcher`. */
+  onUnacknowledged(error: Error): void {
+    this.refused('ack', 'ack', error)
   }
 
   /** Tells the broker, once; resolves when it has answered. */
