@@ -235,3 +235,18 @@ describe("a user's own types", () => {
     expect(() => decodeJson(typed('money', 1), { types: [broken] })).toThrow(DecodeError)
   })
 })
+
+describe('the look for long integers', () => {
+  it('finds one wherever it stands, and takes shorter ones at once', () => {
+    for (let before = 0; before < 40; before++) {
+      for (const digits of ['9007199254740993', '12345678901234567890123456789']) {
+        expect(decodeJson(`[${' '.repeat(before)}${digits}]`)).toEqual([BigInt(digits)])
+        expect(decodeJson(`{"k":"${'x'.repeat(before)}","n":-${digits}}`)).toEqual({
+          k: 'x'.repeat(before),
+          n: -BigInt(digits),
+        })
+      }
+      expect(decodeJson(`[${' '.repeat(before)}123456789012345]`)).toEqual([123_456_789_012_345])
+    }
+  })
+})

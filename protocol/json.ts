@@ -33,8 +33,8 @@ export interface JsonEncodeOptions {
 export const DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 
 const NONE: readonly CustomType[] = []
-/** An integer that may be past 2^53, at the start of a value; inside a string it only costs the slow path. */
-const LONG_INTEGER = /(?:^|[\s,:[-])\d{16}/
+/** Digits of an integer that may be past 2^53. */
+const LONG_INTEGER = 16
 /** `__type__` spelled with escapes. */
 const ESCAPED_ASCII = /\\u00[4-7]/i
 const ANY_FLOAT = /\d[.eE]/
@@ -71,7 +71,7 @@ export function utf8Text(body: Uint8Array): string {
 
 /** Whether `JSON.parse` reads the text as Python and kombu would, or refuses it. */
 function isOrdinary(text: string): boolean {
-  if (text.includes('__type__') || LONG_INTEGER.test(text)) return false
+  if (text.includes('__type__') || hasLongInteger(text)) return false
   if (text.includes('\\u00') && ESCAPED_ASCII.test(text)) return false
   return text.length < 2 * MAX_DEPTH || hasFewBrackets(text) || isShallow(text)
 }
@@ -84,6 +84,24 @@ function hasFewBrackets(text: string): boolean {
       if (--left < 0) return false
   }
   return true
+}
+
+/** Whether so many digits stand in a row; inside a string they only cost the slow path. One of them stands at each step. */
+function hasLongInteger(text: string): boolean {
+  for (let at = LONG_INTEGER - 1; at < text.length; at += LONG_INTEGER) {
+    if (!isDigit(text.charCodeAt(at))) continue
+    let first = at
+    while (isDigit(text.charCodeAt(first - 1))) first--
+    let end = at + 1
+    while (isDigit(text.charCodeAt(end))) end++
+    if (end - first >= LONG_INTEGER) return true
+  }
+  return false
+}
+
+/** False for NaN, past either end. */
+function isDigit(code: number): boolean {
+  return code >= 48 && code <= 57
 }
 
 /** Counts brackets outside strings. */

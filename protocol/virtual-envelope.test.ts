@@ -114,6 +114,9 @@ describe('the envelope of virtual transports', () => {
     ['base64 of URLs', wire((root) => Object.assign(root, { body: 'a-_b' }))],
     ['base64 that ends early', wire((root) => Object.assign(root, { body: 'QQ=A' }))],
     ['cut base64', wire((root) => Object.assign(root, { body: 'abc' }))],
+    ['base64 of another alphabet', wire((root) => Object.assign(root, { body: 'ab-_' }))],
+    ['base64 that ends in the middle', wire((root) => Object.assign(root, { body: 'QQ==QUJD' }))],
+    ['base64 with too much padding', wire((root) => Object.assign(root, { body: 'Q===' }))],
     ['a body that is a mapping', wire((root) => Object.assign(root, { body: {} }))],
     [
       'an encoding nobody knows',

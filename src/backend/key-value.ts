@@ -28,6 +28,7 @@ import { KeyValueChords } from './key-value-chords.js'
 import type { KeyValueStore } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
+import { WritesUnderWay } from './writes-under-way.js'
 
 /**
  * Waits before further looks at an unreadable value that stays the same: 0.4 s in all, longer than a write pauses, and a
@@ -54,7 +55,7 @@ export class KeyValueBackend implements ResultBackend {
   readonly #logger: Logger
   readonly #waits: ResultPoll | ResultPush
   readonly chords?: ChordCounter
-  readonly #writes = new Map<string, Promise<void>>()
+  readonly #writes = new WritesUnderWay()
   readonly #closing = new AbortController()
 
   /** Throws `EncodeError` for a serializer that the codec does not know. */
@@ -121,7 +122,8 @@ export class KeyValueBackend implements ResultBackend {
       return Promise.reject(error)
     }
     const { taskId, state } = meta
-    const put = this.#store.put !== undefined && !this.#closing.signal.aborted && !this.#writes.has(key)
+    const put =
+      this.#store.put !== undefined && !this.#closing.signal.aborted && this.#writes.get(key) === undefined
     if (put) return this.#putFirst(key, taskId, state, value)
     return this.#inOrder(
       key,
@@ -137,9 +139,7 @@ export class KeyValueBackend implements ResultBackend {
   /** A write of a key that no other is under way for. */
   #putFirst(key: string, taskId: string, state: string, value: Uint8Array | string): Promise<void> {
     const written = new Promise<void>((resolve, reject) => {
-      const forget = (): void => {
-        if (this.#writes.get(key) === written) this.#writes.delete(key)
-      }
+      const forget = (): void => this.#writes.end(key, written)
       const onStored = (): void => {
         forget()
         this.#waits.hint(taskId)
@@ -160,7 +160,7 @@ export class KeyValueBackend implements ResultBackend {
         },
       })
     })
-    this.#writes.set(key, written)
+    this.#writes.begin(key, written)
     return written
   }
 
@@ -271,7 +271,7 @@ export class KeyValueBackend implements ResultBackend {
     this.#closing.abort(reason)
     this.#waits.end(reason)
     this.#store.end?.(reason)
-    await Promise.allSettled(this.#writes.values())
+    await Promise.allSettled(this.#writes.all())
     await this.#store.close()
   }
 
@@ -365,10 +365,8 @@ export class KeyValueBackend implements ResultBackend {
   #inOrder(key: string, write: () => Promise<void>, done?: () => void): Promise<void> {
     const before = this.#writes.get(key)
     const mine = before === undefined ? write() : before.then(write, write)
-    this.#writes.set(key, mine)
-    const forget = (): void => {
-      if (this.#writes.get(key) === mine) this.#writes.delete(key)
-    }
+    this.#writes.begin(key, mine)
+    const forget = (): void => this.#writes.end(key, mine)
     return mine.then(
       () => {
         forget()

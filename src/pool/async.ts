@@ -21,6 +21,7 @@ import type { RunOptions } from '../execution/run.js'
 import { RunGate } from '../execution/run-gate.js'
 import { SuccessSet } from '../execution/success-set.js'
 import { recordTimeOut } from '../execution/time-out.js'
+import { type Seated, Seats } from '../seats.js'
 import type { Deadline } from '../service.js'
 import type { Execution, Pool, RunWatcher, TimeLimits } from './pool.js'
 import { watchLimits } from './time-limit.js'
@@ -39,7 +40,7 @@ export interface AsyncPoolOptions {
 export class AsyncPool implements Pool {
   readonly name = 'async'
   private readonly home: Home
-  private readonly running = new Set<AsyncExecution>()
+  private readonly running = new Seats<AsyncExecution>()
   /** Those that start at the end of this turn. */
   private starting: AsyncExecution[] = []
   private idleWaiters: (() => void)[] = []
@@ -92,7 +93,7 @@ export class AsyncPool implements Pool {
   async stop(deadline: Deadline): Promise<void> {
     this.isStopped = true
     if (this.running.size > 0) await settledBy(this.idle(), deadline, this.home.host.clock)
-    for (const execution of this.running) execution.terminate('SIGTERM')
+    for (const execution of this.running.all()) execution.terminate('SIGTERM')
     await this.idle()
   }
 
@@ -138,7 +139,9 @@ interface Home {
   onEnd(execution: AsyncExecution): void
 }
 
-class AsyncExecution implements Execution, RunOptions {
+class AsyncExecution implements Execution, RunOptions, Seated {
+  /** Among those that run. */
+  seat = -1
   readonly gate = new RunGate()
   private readonly home: Home
   private readonly request: TaskRequest

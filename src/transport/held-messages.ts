@@ -8,15 +8,15 @@
  * Rule 4: a store that cannot settle is lost: the message's fate is unknown, and the connection dies whole.
  */
 import { DeliveryLostError, LeaseLostError } from '../errors.js'
+import { type Seated, Seats } from '../seats.js'
 import type { Claimed, QueueStore, Settling } from './queue-store.js'
 import type { AckWatcher, Delivery } from './transport.js'
 
 interface Pending {
-  readonly claimed: Claimed
+  readonly delivery: HeldDelivery
   readonly how: Settling | 'park'
   /** When it is due, if it is parked. */
   readonly untilMs: number
-  readonly free: () => void
   readonly watcher: AckWatcher
 }
 
@@ -26,7 +26,7 @@ const settlings = ['ack', 'drop', 'requeue', 'return', 'park'] as const
 export class HeldMessages {
   readonly #store: QueueStore
   readonly #onFailure: (cause: Error) => void
-  readonly #held = new Map<Claimed, () => void>()
+  readonly #held = new Seats<HeldDelivery>()
   #pending: Pending[] = []
   /** Asked of the store and not yet answered; one group at a time. */
   #asked: readonly Pending[] = []
@@ -34,12 +34,12 @@ export class HeldMessages {
   #turn: Promise<void> | undefined
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
-    settle: (claimed, how, untilMs) =>
+    settle: (delivery, how, untilMs) =>
       new Promise((resolve, reject) => {
-        this.#settle(claimed, how, { onAcknowledged: resolve, onUnacknowledged: reject }, untilMs)
+        this.#settle(delivery, how, { onAcknowledged: resolve, onUnacknowledged: reject }, untilMs)
       }),
-    acknowledge: (claimed, watcher) => this.#settle(claimed, 'ack', watcher),
-    isHeld: (claimed) => this.#isHeld(claimed),
+    acknowledge: (delivery, watcher) => this.#settle(delivery, 'ack', watcher),
+    isHeld: (delivery) => this.#isHeld(delivery),
   }
   #ended: { readonly cause: Error | undefined } | undefined
 
@@ -51,14 +51,16 @@ export class HeldMessages {
 
   /** Takes charge of a claimed message; `free` is called once it is settled or lost. */
   hold(claimed: Claimed, free: () => void = () => {}): Delivery {
-    this.#held.set(claimed, free)
     const isParkable = this.#store.parking?.accepts(claimed) === true
-    return isParkable ? new ParkableDelivery(claimed, this.#holder) : new HeldDelivery(claimed, this.#holder)
+    const delivery = new (isParkable ? ParkableDelivery : HeldDelivery)(claimed, this.#holder, free)
+    this.#held.add(delivery)
+    return delivery
   }
 
   /** Tells that these went to others or may have; false when none of them is held here any more. */
   lose(claimed: readonly Claimed[]): boolean {
-    const count = claimed.filter((message) => this.#held.has(message)).length
+    const lost = new Set(claimed)
+    const count = this.list().filter((message) => lost.has(message)).length
     if (count === 0) return false
     const { size } = this.#held
     this.#onFailure(
@@ -74,7 +76,7 @@ export class HeldMessages {
 
   /** What is held now, in the order it was handed over. */
   list(): readonly Claimed[] {
-    return [...this.#held.keys()]
+    return this.#held.all().map((delivery) => delivery.claimed)
   }
 
   /** Resolves when every settling asked for so far has been answered. */
@@ -93,13 +95,13 @@ export class HeldMessages {
   /** Ends all without the broker's help: every delivery is lost. */
   end(cause: Error | undefined): void {
     this.#ended ??= { cause }
-    const frees = [...this.#held.values()]
+    const held = this.#held.all()
     const unanswered = [...this.#asked, ...this.#pending]
     this.#held.clear()
     this.#asked = []
     this.#pending = []
-    for (const free of frees) free()
-    for (const { free } of unanswered) free()
+    for (const { free } of held) free()
+    for (const { delivery } of unanswered) delivery.free()
     this.#refuse(unanswered)
   }
 
@@ -119,29 +121,28 @@ export class HeldMessages {
     return this.#turn
   }
 
-  #isHeld(claimed: Claimed): boolean {
-    if (!this.#held.has(claimed)) return false
+  #isHeld(delivery: HeldDelivery): boolean {
+    const { claimed } = delivery
+    if (!this.#held.has(delivery)) return false
     if (this.#store.leases?.isHeld?.(claimed) ?? true) return true
     this.lose([claimed])
     return false
   }
 
-  #settle(claimed: Claimed, how: Pending['how'], watcher: AckWatcher, untilMs = 0): void {
-    const free = this.#held.get(claimed)
-    if (free === undefined) {
-      this.#refuse([{ claimed, watcher }])
+  #settle(delivery: HeldDelivery, how: Pending['how'], watcher: AckWatcher, untilMs = 0): void {
+    if (!this.#held.delete(delivery)) {
+      this.#refuse([{ delivery, watcher }])
       return
     }
-    this.#held.delete(claimed)
-    this.#pending.push({ claimed, how, untilMs, free, watcher })
+    this.#pending.push({ delivery, how, untilMs, watcher })
     this.#flushing ??= this.#flush()
   }
 
   /** Whoever asked or ended is not interrupted. */
-  #refuse(refused: readonly Pick<Pending, 'claimed' | 'watcher'>[]): void {
+  #refuse(refused: readonly Pick<Pending, 'delivery' | 'watcher'>[]): void {
     if (refused.length === 0) return
     queueMicrotask(() => {
-      for (const { claimed, watcher } of refused) watcher.onUnacknowledged(this.#lost(claimed))
+      for (const { delivery, watcher } of refused) watcher.onUnacknowledged(this.#lost(delivery.claimed))
     })
   }
 
@@ -168,8 +169,9 @@ export class HeldMessages {
       // When the connection ended meanwhile their answer was given.
       if (this.#asked !== group) return
       this.#asked = []
-      for (const { claimed, free, watcher } of group) {
-        free()
+      for (const { delivery, watcher } of group) {
+        const { claimed } = delivery
+        delivery.free()
         if (lost.size > 0 && lost.has(claimed)) watcher.onUnacknowledged(this.#lost(claimed))
         else watcher.onAcknowledged()
       }
@@ -177,9 +179,9 @@ export class HeldMessages {
       const cause = error instanceof Error ? error : new Error(String(error))
       const unanswered = this.#asked === group ? group : []
       this.#asked = []
-      for (const { claimed, free, watcher } of unanswered) {
-        free()
-        watcher.onUnacknowledged(this.#lost(claimed, cause))
+      for (const { delivery, watcher } of unanswered) {
+        delivery.free()
+        watcher.onUnacknowledged(this.#lost(delivery.claimed, cause))
       }
       this.#onFailure(cause)
     }
@@ -188,11 +190,12 @@ export class HeldMessages {
   async #tell(group: readonly Pending[], how: Pending['how']): Promise<readonly Claimed[]> {
     if (how !== 'park') {
       return this.#store.settle(
-        group.map((pending) => pending.claimed),
+        group.map(({ delivery }) => delivery.claimed),
         how,
       )
     }
-    return (await this.#store.parking?.park(group)) ?? []
+    const parked = group.map(({ delivery, untilMs }) => ({ claimed: delivery.claimed, untilMs }))
+    return (await this.#store.parking?.park(parked)) ?? []
   }
 
   #lost(claimed: Claimed, cause: Error | undefined = this.#ended?.cause): DeliveryLostError {
@@ -212,7 +215,7 @@ export class HeldMessages {
 
 /** A delivery that was gone from the broker when it was handed over: settling it does nothing. */
 export function settledDelivery(claimed: Claimed): Delivery {
-  return new HeldDelivery(claimed, nobody)
+  return new HeldDelivery(claimed, nobody, () => {})
 }
 
 /** What a delivery of this file stands for, to settle it by another connection; undefined for any other delivery. */
@@ -221,23 +224,28 @@ export function claimedOf(delivery: Delivery): Claimed | undefined {
 }
 
 interface Holder {
-  settle(claimed: Claimed, how: Pending['how'], untilMs?: number): Promise<void>
-  acknowledge(claimed: Claimed, watcher: AckWatcher): void
-  isHeld(claimed: Claimed): boolean
+  settle(delivery: HeldDelivery, how: Pending['how'], untilMs?: number): Promise<void>
+  acknowledge(delivery: HeldDelivery, watcher: AckWatcher): void
+  isHeld(delivery: HeldDelivery): boolean
 }
 
 const nobody: Holder = {
   settle: () => Promise.resolve(),
-  acknowledge: (_claimed, watcher) => queueMicrotask(() => watcher.onAcknowledged()),
+  acknowledge: (_delivery, watcher) => queueMicrotask(() => watcher.onAcknowledged()),
   isHeld: () => true,
 }
 
-class HeldDelivery implements Delivery {
+class HeldDelivery implements Delivery, Seated {
+  /** Among those that are held. */
+  seat = -1
+  /** Called once it is settled or lost. */
+  readonly free: () => void
   readonly claimed: Claimed
   protected readonly holder: Holder
   readonly address: Delivery['address']
 
-  constructor(claimed: Claimed, holder: Holder) {
+  constructor(claimed: Claimed, holder: Holder, free: () => void) {
+    this.free = free
     this.claimed = claimed
     this.holder = holder
     this.address = { exchange: claimed.exchange, routingKey: claimed.routingKey }
@@ -256,29 +264,29 @@ class HeldDelivery implements Delivery {
   }
 
   ack(): Promise<void> {
-    return this.holder.settle(this.claimed, 'ack')
+    return this.holder.settle(this, 'ack')
   }
 
   ackFor(watcher: AckWatcher): void {
-    this.holder.acknowledge(this.claimed, watcher)
+    this.holder.acknowledge(this, watcher)
   }
 
   reject({ requeue }: { readonly requeue: boolean }): Promise<void> {
-    return this.holder.settle(this.claimed, requeue ? 'requeue' : 'drop')
+    return this.holder.settle(this, requeue ? 'requeue' : 'drop')
   }
 
   release(): Promise<void> {
-    return this.holder.settle(this.claimed, 'return')
+    return this.holder.settle(this, 'return')
   }
 
   isHeld(): boolean {
-    return this.holder.isHeld(this.claimed)
+    return this.holder.isHeld(this)
   }
 }
 
 /** Of a broker that can keep it for later. */
 class ParkableDelivery extends HeldDelivery {
   park(untilMs: number): Promise<void> {
-    return this.holder.settle(this.claimed, 'park', untilMs)
+    return this.holder.settle(this, 'park', untilMs)
   }
 }

@@ -22,7 +22,7 @@ export interface DispatcherOptions {
 /** The queue in front of the pool. */
 export class Dispatcher {
   private readonly options: DispatcherOptions
-  private queue: Request[] = []
+  private queue: (Request | undefined)[] = []
   private head = 0
   private running = 0
   private paused = false
@@ -68,6 +68,8 @@ export class Dispatcher {
         this.clear()
         return
       }
+      // Not kept until the queue is cut: with its message it would outlive every collection of young objects.
+      this.queue[this.head] = undefined
       this.head += 1
       if (this.head > 1024 && this.head * 2 > this.queue.length) {
         this.queue = this.queue.slice(this.head)

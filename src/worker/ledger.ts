@@ -3,6 +3,7 @@
  * (`celery/worker/state.py` requests, reserved_requests, active_requests, total_count; surface WRK-106, WRK-107).
  */
 import type { Clock } from '../clock.js'
+import { Seats } from '../seats.js'
 import type { Deadline } from '../service.js'
 import type { Request } from './request.js'
 import type { RequestState } from './request-state.js'
@@ -10,7 +11,7 @@ import type { RequestState } from './request-state.js'
 /** Requests from receipt until nothing is left to do for them, in the order of their receipt. */
 export class Ledger {
   private readonly clock: Clock
-  private readonly held = new Set<Request>()
+  private readonly held = new Seats<Request>()
   private readonly counts = new Map<string, number>()
   private readonly waiters = new Set<() => void>()
 
@@ -44,7 +45,7 @@ export class Ledger {
 
   /** All that is held, oldest first. */
   all(): readonly Request[] {
-    return [...this.held]
+    return this.held.all()
   }
 
   /** Held requests in any of `states`, oldest first. */
@@ -60,7 +61,7 @@ export class Ledger {
   /** The held request with this id; the newest where a message came twice. */
   find(id: string): Request | undefined {
     let found: Request | undefined
-    for (const request of this.held) if (request.id === id) found = request
+    for (const request of this.held.all()) if (request.id === id) found = request
     return found
   }
 

@@ -14,6 +14,7 @@ import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
 import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
+import type { Seated } from '../seats.js'
 import type { AckWatcher, Delivery, LateSettling } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
@@ -57,7 +58,9 @@ export interface Arrival {
 }
 
 /** One task message that this worker holds. */
-export class Request implements Candidate, RunWatcher, Orphan, AckWatcher {
+export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seated {
+  /** In the ledger. */
+  seat = -1
   /** Another one after a loss, when the next connection has taken the message over. */
   delivery: Delivery
   readonly taskRequest: TaskRequest
