@@ -82,9 +82,14 @@ const DEATH_HEADERS: ReadonlySet<string> = new Set([
 export function customHeaders(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const nested = own(headers, 'headers')
   if (nested !== null && nested !== undefined) return asMapping(nested) ?? {}
-  const custom = Object.keys(headers).filter((name) => !CONTEXT_NAMES.has(name))
+  let custom: [string, unknown][] | undefined
+  for (const name in headers) {
+    if (CONTEXT_NAMES.has(name) || !Object.hasOwn(headers, name)) continue
+    custom ??= []
+    custom.push([name, headers[name]])
+  }
   // fromEntries defines properties: a key named `__proto__` stays data
-  return custom.length === 0 ? {} : Object.fromEntries(custom.map((name) => [name, headers[name]]))
+  return custom === undefined ? {} : Object.fromEntries(custom)
 }
 
 /** The headers without RabbitMQ's dead-letter trail. */

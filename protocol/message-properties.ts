@@ -7,16 +7,19 @@ const TRANSPORT_NAMES: ReadonlySet<string> = new Set(['delivery_info', 'delivery
 /** Reads properties by their wire names; values of the wrong kind are left out, names we do not know go into `extra`. */
 export function propertiesFromWire(wire: Readonly<Record<string, unknown>>): MessageProperties {
   const properties: Writable<MessageProperties> = {}
-  const extra: [string, unknown][] = []
+  let extra: [string, unknown][] | undefined
   // One pass over what is there: every message comes through here.
-  for (const name of Object.keys(wire)) {
+  for (const name in wire) {
     const read = readers.get(name)
     const value = wire[name]
     if (read !== undefined) read(properties, value)
-    else if (!TRANSPORT_NAMES.has(name) && value !== undefined) extra.push([name, value])
+    else if (!TRANSPORT_NAMES.has(name) && value !== undefined && Object.hasOwn(wire, name)) {
+      extra ??= []
+      extra.push([name, value])
+    }
   }
   // fromEntries defines properties: a key named `__proto__` stays data
-  if (extra.length > 0) properties.extra = Object.fromEntries(extra)
+  if (extra !== undefined) properties.extra = Object.fromEntries(extra)
   return properties
 }
 

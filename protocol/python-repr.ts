@@ -145,8 +145,11 @@ function shortRepr(value: unknown, maxlen: number, asTuple: boolean): string | u
     if (!(asTuple || value instanceof Tuple)) return `[${inside}]`
     return value.length === 1 ? `(${inside},)` : `(${inside})`
   }
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
-    return undefined
+  if (typeof value !== 'object' || value === null) {
+    const text = shortScalar(value)
+    return text !== undefined && text.length < maxlen ? text : undefined
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return undefined
   for (const key of Object.keys(value)) {
     const item = (value as Readonly<Record<string, unknown>>)[key]
     if (item === undefined) continue

@@ -67,6 +67,17 @@ export function groupKey(groupId: string, prefix = ''): string {
 /** The meta as a mapping with wire names, for stores that do not keep bytes. */
 export function resultMetaToWire(meta: ResultMeta, how: ResultEncoding): Readonly<Record<string, unknown>> {
   const isReady = READY_STATES.has(meta.state)
+  // The usual case, without copies.
+  if (!meta.groupId && !meta.parentId && meta.extended === undefined) {
+    return {
+      status: meta.state,
+      result: wireResult(meta, how),
+      traceback: meta.traceback ?? null,
+      children: meta.children ?? null,
+      date_done: isReady ? (meta.dateDone ?? null) : null,
+      task_id: meta.taskId,
+    }
+  }
   return {
     status: meta.state,
     result: wireResult(meta, how),

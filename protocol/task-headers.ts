@@ -35,41 +35,42 @@ export function messageFromHeaders(
   }
   const id = identifier(headers, 'id', '')
   const where = `task ${task} (id ${id})`
-  const [timeLimit, softTimeLimit] = timeLimits(own(headers, 'timelimit'), where)
+  const [timeLimit, softTimeLimit] = timeLimits(headers['timelimit'], where)
   const { properties } = envelope
+  // None of these names is a member of every object.
   return {
     protocol: context.protocol,
-    lang: text(own(headers, 'lang')),
+    lang: text(headers['lang']),
     id,
     task,
-    shadow: nonEmptyText(own(headers, 'shadow')),
-    rootId: nonEmptyText(own(headers, 'root_id')) ?? id,
-    parentId: text(own(headers, 'parent_id')),
-    groupId: nonEmptyText(own(headers, 'group')),
-    groupIndex: number(own(headers, 'group_index')),
-    retries: Math.max(0, Math.trunc(number(own(headers, 'retries')) ?? 0)),
-    eta: moment(own(headers, 'eta'), 'eta', where),
-    expires: moment(own(headers, 'expires'), 'expires', where),
+    shadow: nonEmptyText(headers['shadow']),
+    rootId: nonEmptyText(headers['root_id']) ?? id,
+    parentId: text(headers['parent_id']),
+    groupId: nonEmptyText(headers['group']),
+    groupIndex: number(headers['group_index']),
+    retries: Math.max(0, Math.trunc(number(headers['retries']) ?? 0)),
+    eta: moment(headers['eta'], 'eta', where),
+    expires: moment(headers['expires'], 'expires', where),
     utc: context.utc,
     softTimeLimit,
     timeLimit,
     replyTo: nonEmptyText(properties.replyTo),
     correlationId: nonEmptyText(properties.correlationId) ?? id,
     priority: properties.priority,
-    ignoreResult: truth(own(headers, 'ignore_result')),
-    replacedTaskNesting: Math.trunc(number(own(headers, 'replaced_task_nesting')) ?? 0),
-    stampedHeaders: names(own(headers, 'stamped_headers')),
-    stamps: asMapping(own(headers, 'stamps')) ?? {},
-    origin: text(own(headers, 'origin')),
-    argsRepr: text(own(headers, 'argsrepr')) ?? '',
-    kwargsRepr: text(own(headers, 'kwargsrepr')) ?? '',
+    ignoreResult: truth(headers['ignore_result']),
+    replacedTaskNesting: Math.trunc(number(headers['replaced_task_nesting']) ?? 0),
+    stampedHeaders: names(headers['stamped_headers']),
+    stamps: asMapping(headers['stamps']) ?? {},
+    origin: text(headers['origin']),
+    argsRepr: text(headers['argsrepr']) ?? '',
+    kwargsRepr: text(headers['kwargsrepr']) ?? '',
     headers: context.custom ?? customHeaders(headers),
     properties,
     body: {
       body: envelope.body,
       contentType: envelope.contentType,
       contentEncoding: envelope.contentEncoding,
-      compression: nonEmptyText(own(envelope.headers, 'compression')),
+      compression: nonEmptyText(envelope.headers['compression']),
     },
   }
 }

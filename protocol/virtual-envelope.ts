@@ -158,25 +158,25 @@ export function decodeVirtualEnvelope(
 ): ReceivedEnvelope {
   const root = asMapping(decodeJson(source, reading))
   if (root === undefined) throw new DecodeError('A message of a virtual transport must be a JSON object.')
-  const wire = asMapping(own(root, 'properties'))
+  const wire = asMapping(root['properties'])
   if (wire === undefined) throw new DecodeError('The envelope of a message has no properties object.')
-  const headers = own(root, 'headers') ?? {}
+  const headers = root['headers'] ?? {}
   const known = asMapping(headers)
   if (known === undefined) {
     throw new DecodeError(`The headers of an envelope are ${describe(headers)}, not an object.`)
   }
-  const info = deliveryInfo(own(wire, 'delivery_info'))
+  const info = deliveryInfo(wire['delivery_info'])
   return {
     envelope: {
-      body: bodyBytes(own(root, 'body'), own(wire, 'body_encoding')),
-      contentType: textOr(own(root, 'content-type'), ''),
-      contentEncoding: textOr(own(root, 'content-encoding'), 'utf-8'),
+      body: bodyBytes(root['body'], wire['body_encoding']),
+      contentType: textOr(root['content-type'], ''),
+      contentEncoding: textOr(root['content-encoding'], 'utf-8'),
       headers: known,
       properties: propertiesFromWire(wire),
     },
     deliveryInfo: { exchange: info.exchange, routingKey: info.routingKey },
-    deliveryTag: deliveryTag(own(wire, 'delivery_tag')),
-    redelivered: info.redelivered || own(root, 'redelivered') === true || own(known, 'redelivered') === true,
+    deliveryTag: deliveryTag(wire['delivery_tag']),
+    redelivered: info.redelivered || root['redelivered'] === true || known['redelivered'] === true,
   }
 }
 

@@ -72,6 +72,8 @@ export function bindArguments(
   const { names, required, isOpen, isNamed } = parameters
   if (args.length > names.length && !isOpen)
     throw new TypeError(surplusText(callName, parameters, args.length))
+  // The usual call: every parameter is given, none by its name.
+  if (args.length >= required && isEmpty(kwargs)) return { args: [...args], surplus: {} }
   const bound = [...args]
   const surplus: [string, unknown][] = []
   const isGiven = names.map((_, index) => index < args.length)
@@ -90,6 +92,11 @@ export function bindArguments(
   const missing = names.filter((_, index) => mustBeWhole && index < required && !isGiven[index])
   if (missing.length > 0) throw new TypeError(missingText(callName, missing))
   return { args: bound, surplus: Object.fromEntries(surplus) }
+}
+
+function isEmpty(kwargs: Readonly<Record<string, unknown>>): boolean {
+  for (const name in kwargs) if (Object.hasOwn(kwargs, name)) return false
+  return true
 }
 
 /** As `bindArguments`, and refuses keyword arguments that no parameter takes: the check before a task is sent. */

@@ -25,7 +25,7 @@ import { type Logger, silentLogger } from '../logger.js'
 import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import { KeyValueChords } from './key-value-chords.js'
-import type { KeyValueStore } from './key-value-store.js'
+import type { KeyValueStore, KeyWriter } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
 import { WritesUnderWay } from './writes-under-way.js'
@@ -56,6 +56,14 @@ export class KeyValueBackend implements ResultBackend {
   readonly #waits: ResultPoll | ResultPush
   readonly chords?: ChordCounter
   readonly #writes = new WritesUnderWay()
+  /** This, for the first writes of keys. */
+  readonly #firstWrites: FirstWrites = {
+    isSuccess: (key, taskId, stored) => this.#isSuccess(key, taskId, stored),
+    end: (key, written) => this.#writes.end(key, written),
+    hint: (taskId) => this.#waits.hint(taskId),
+    again: (what, { key, taskId, value }, cause) =>
+      this.#attemptAgain(what, () => this.#put(key, taskId, value), cause),
+  }
   readonly #closing = new AbortController()
 
   /** Throws `EncodeError` for a serializer that the codec does not know. */
@@ -138,30 +146,10 @@ export class KeyValueBackend implements ResultBackend {
 
   /** A write of a key that no other is under way for. */
   #putFirst(key: string, taskId: string, state: string, value: Uint8Array | string): Promise<void> {
-    const written = new Promise<void>((resolve, reject) => {
-      const forget = (): void => this.#writes.end(key, written)
-      const onStored = (): void => {
-        forget()
-        this.#waits.hint(taskId)
-        resolve()
-      }
-      this.#store.put?.(key, value, {
-        isSuccess: (stored) => this.#isSuccess(key, taskId, stored),
-        onStored,
-        onFailed: (cause) => {
-          const what = `storing ${state} of task ${taskId}`
-          this.#attemptAgain(what, () => this.#put(key, taskId, value), cause).then(
-            onStored,
-            (error: unknown) => {
-              forget()
-              reject(error)
-            },
-          )
-        },
-      })
-    })
-    this.#writes.begin(key, written)
-    return written
+    const write = new FirstWrite(this.#firstWrites, key, taskId, state, value)
+    this.#writes.begin(key, write.written)
+    this.#store.put?.(key, value, write)
+    return write.written
   }
 
   /** Rule 1. */
@@ -414,6 +402,59 @@ export class KeyValueBackend implements ResultBackend {
         cause = next
       }
     }
+  }
+}
+
+/** What a `FirstWrite` asks of its backend. */
+interface FirstWrites {
+  isSuccess(key: string, taskId: string, stored: Uint8Array): Promise<boolean>
+  end(key: string, written: Promise<void>): void
+  hint(taskId: string): void
+  again(what: string, write: FirstWrite, cause: unknown): Promise<void>
+}
+
+/** A class and not closures: every result of a worker is one of these. */
+class FirstWrite implements KeyWriter {
+  readonly key: string
+  readonly taskId: string
+  readonly value: Uint8Array | string
+  readonly written: Promise<void>
+  private readonly owner: FirstWrites
+  private readonly state: string
+  private resolve: () => void = () => {}
+  private reject: (error: unknown) => void = () => {}
+
+  constructor(owner: FirstWrites, key: string, taskId: string, state: string, value: Uint8Array | string) {
+    this.owner = owner
+    this.key = key
+    this.taskId = taskId
+    this.state = state
+    this.value = value
+    this.written = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+  }
+
+  isSuccess(stored: Uint8Array): Promise<boolean> {
+    return this.owner.isSuccess(this.key, this.taskId, stored)
+  }
+
+  onStored(): void {
+    this.owner.end(this.key, this.written)
+    this.owner.hint(this.taskId)
+    this.resolve()
+  }
+
+  onFailed(cause: unknown): void {
+    const what = `storing ${this.state} of task ${this.taskId}`
+    this.owner.again(what, this, cause).then(
+      () => this.onStored(),
+      (error: unknown) => {
+        this.owner.end(this.key, this.written)
+        this.reject(error)
+      },
+    )
   }
 }
 

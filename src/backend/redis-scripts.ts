@@ -9,8 +9,8 @@ export const ANYWAY = 'x'
 
 /**
  * Stores and publishes many results, each unless a SUCCESS is there already.
- * KEYS: the keys. ARGV: seconds to keep (0: for ever); for each key its value, and ANYWAY, the SHA-1 of a stored value
- * that is known to be no SUCCESS, or nothing.
+ * KEYS: the keys. ARGV: seconds to keep (0: for ever); for each key its value; then, where there is anything to say, for
+ * each ANYWAY, the SHA-1 of a stored value that is known to be no SUCCESS, or nothing.
  * Gives for each key 1 (stored), 0 (kept), or a list of what is stored, when the caller must tell which it is, or of
  * `false` and an error.
  * JSON as Celery writes it, and we without its spaces, begins with the status, so only its head is looked at.
@@ -27,7 +27,7 @@ local out = {}
 -- The usual case: there is nothing yet.
 local none = redis.call('EXISTS', unpack(KEYS)) == 0
 for i, key in ipairs(KEYS) do
-  local value, known = ARGV[2 * i], ARGV[2 * i + 1]
+  local value, known = ARGV[1 + i], ARGV[1 + #KEYS + i] or ''
   if none or known == 'x' then
     out[i] = write(key, value, ARGV[1])
   else

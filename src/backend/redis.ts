@@ -225,7 +225,9 @@ export class RedisResultStore implements KeyValueStore {
   /** The writes that the server may take later. */
   async #storeOnce(client: RedisClient, writes: readonly PendingWrite[]): Promise<readonly PendingWrite[]> {
     const args: RedisArgument[] = [this.#keepSeconds]
-    for (const { value, known } of writes) args.push(value, known)
+    for (const { value } of writes) args.push(value)
+    // Mostly nothing is known of any.
+    if (writes.some(({ known }) => known !== '')) for (const { known } of writes) args.push(known)
     const keys = writes.map(({ key }) => key)
     const reply: unknown = await client.script(STORE, keys, args)
     const verdicts: readonly unknown[] = Array.isArray(reply) ? reply : []

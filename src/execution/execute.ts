@@ -19,26 +19,31 @@ import { matchesAny } from './error-matcher.js'
 import { countChordPart, sendFollowUps, spreadFailure } from './follow-up.js'
 import type { Host } from './host.js'
 import type { Outcome } from './outcome.js'
-import { isQuick, runQuickly, type Steps, succeeded } from './quick-run.js'
+import { isQuick, type OutcomeWatcher, runQuickly, type Steps, succeeded } from './quick-run.js'
 import type { TaskRequest } from './request.js'
 import { Run, type RunOptions } from './run.js'
 import { RunAbandoned } from './run-gate.js'
 import { humanizeWhen } from './verdict-text.js'
 
-/**
- * Runs one message through its task and everything around it; never throws or rejects. Gives the outcome at once where
- * nothing had to be waited for.
- */
-export function execute(
+/** Runs one message through its task and everything around it; never rejects. */
+export function execute(request: TaskRequest, host: Host, options: RunOptions = {}): Promise<Outcome> {
+  return new Promise((onOutcome) => executeFor(request, host, options, { onOutcome }))
+}
+
+/** `execute` for one who is called: at once where nothing had to be waited for. */
+export function executeFor(
   request: TaskRequest,
   host: Host,
-  options: RunOptions = {},
-): Outcome | Promise<Outcome> {
+  options: RunOptions,
+  watcher: OutcomeWatcher,
+): void {
   const task = host.task(request.message.task)
-  if (task === undefined || host.wrapsRuns || !isQuick(task, host, request))
-    return executeWrapped(request, host, options)
+  if (task === undefined || host.wrapsRuns || !isQuick(task, host, request)) {
+    void executeWrapped(request, host, options).then((outcome) => watcher.onOutcome(outcome))
+    return
+  }
   const run = new Run(task, host, request, options)
-  return runInContext(run.self, () => runQuickly(run, inSteps))
+  runInContext(run.self, () => runQuickly(run, inSteps, watcher))
 }
 
 function executeWrapped(request: TaskRequest, host: Host, options: RunOptions): Promise<Outcome> {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { BackendUnavailableError, Ignore, Reject } from '../errors.js'
 import type { TaskContext } from './context.js'
-import { execute } from './execute.js'
+import { execute, executeFor } from './execute.js'
+import type { Outcome } from './outcome.js'
 import { RunGate } from './run-gate.js'
 import { TestHost, testRequest } from './test-host.conformance.js'
 
@@ -82,7 +83,11 @@ describe('a run that nobody listens to and nothing follows from', () => {
   it('has its outcome at once when it waits for nothing', () => {
     const host = new TestHost()
     host.define('t', () => 5)
-    const outcome = execute(testRequest('t', [], { message: { ignoreResult: true } }), host)
+    let outcome: Outcome | undefined
+    const onOutcome = (known: Outcome): void => {
+      outcome = known
+    }
+    executeFor(testRequest('t', [], { message: { ignoreResult: true } }), host, {}, { onOutcome })
     expect(outcome).toMatchObject({ kind: 'succeeded', resultRepr: '5' })
   })
 

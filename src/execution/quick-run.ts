@@ -13,6 +13,7 @@ import type { Host, RunnableTask } from './host.js'
 import type { Outcome } from './outcome.js'
 import type { TaskRequest } from './request.js'
 import type { Run } from './run.js'
+import { resultRequest } from './running-task.js'
 
 /** How a run goes on that is not quick after all; neither rejects. */
 export interface Steps {
@@ -21,6 +22,13 @@ export interface Steps {
   /** From an error of a step after the body. */
   fail(run: Run, ending: Ending, error: unknown): Promise<Outcome>
 }
+
+/** Who is told how a run has ended; must not throw. */
+export interface OutcomeWatcher {
+  onOutcome(outcome: Outcome): void
+}
+
+type Returned = Extract<Ending, { kind: 'returned' }>
 
 /** Whether a run, should it succeed, has nothing to do but to store its result. */
 export function isQuick(task: RunnableTask, host: Host, { body, deliveryInfo }: TaskRequest): boolean {
@@ -39,44 +47,70 @@ export function isQuick(task: RunnableTask, host: Host, { body, deliveryInfo }: 
   )
 }
 
-/** Runs what `isQuick`; never throws or rejects. */
-export function runQuickly(run: Run, steps: Steps): Outcome | Promise<Outcome> {
-  if (run.gate.isClosed) return { kind: 'ignored' }
+/** Runs what `isQuick`; never throws. */
+export function runQuickly(run: Run, steps: Steps, watcher: OutcomeWatcher): void {
+  if (run.gate.isClosed) {
+    watcher.onOutcome({ kind: 'ignored' })
+    return
+  }
   const begun = runBody(run)
-  if (!(begun instanceof Promise)) return finish(run, begun, steps)
-  // A body that was given up ends in no other way than by its error.
-  return begun.then(
-    (ending) => finish(run, ending, steps),
-    () => ({ kind: 'ignored' }),
+  if (!(begun instanceof Promise)) {
+    finish(run, begun, steps, watcher)
+    return
+  }
+  begun.then(
+    (ending) => finish(run, ending, steps, watcher),
+    // A body that was given up ends in no other way than by its error.
+    () => watcher.onOutcome({ kind: 'ignored' }),
   )
 }
 
-function finish(run: Run, ending: Ending, steps: Steps): Outcome | Promise<Outcome> {
+function finish(run: Run, ending: Ending, steps: Steps, watcher: OutcomeWatcher): void {
   // Somebody may have connected to a signal meanwhile.
-  if (ending.kind !== 'returned' || run.gate.isClosed || !isQuick(run.task, run.host, run.request))
-    return steps.finish(run, ending)
+  const isUsual = ending.kind === 'returned' && !run.gate.isClosed && isQuick(run.task, run.host, run.request)
+  if (!isUsual) tell(steps.finish(run, ending), watcher)
+  else if (run.storesResult && run.id !== '') store(run, ending, steps, watcher)
+  else tell(conclude(run, ending, steps), watcher)
+}
+
+function store(run: Run, ending: Returned, steps: Steps, watcher: OutcomeWatcher): void {
+  run.state.told.chain = true
+  let storing: Promise<void>
   try {
-    if (!run.storesResult) return conclude(run, ending.value)
-    run.state.told.chain = true
-    return run.store(run.record('SUCCESS', ending.value)).then(
-      () => {
-        try {
-          return conclude(run, ending.value)
-        } catch (error) {
-          return steps.fail(run, ending, error)
-        }
-      },
-      (error: unknown) => steps.fail(run, ending, error),
-    )
+    const record = run.record('SUCCESS', ending.value)
+    storing = run.host.backend.store(record, resultRequest(run.request))
+  } catch (error) {
+    tell(steps.fail(run, ending, error), watcher)
+    return
+  }
+  // As `run.store`, without its promises.
+  run.gate.enter()
+  storing.then(
+    () => {
+      run.gate.leave()
+      tell(conclude(run, ending, steps), watcher)
+    },
+    (error: unknown) => {
+      run.gate.leave()
+      tell(steps.fail(run, ending, error), watcher)
+    },
+  )
+}
+
+function conclude(run: Run, ending: Returned, steps: Steps): Outcome | Promise<Outcome> {
+  try {
+    run.gate.check()
+    const { seconds } = run
+    rememberSuccess(run)
+    return succeeded(run, ending.value, seconds)
   } catch (error) {
     return steps.fail(run, ending, error)
   }
 }
 
-function conclude(run: Run, value: unknown): Outcome {
-  const { seconds } = run
-  rememberSuccess(run)
-  return succeeded(run, value, seconds)
+function tell(outcome: Outcome | Promise<Outcome>, watcher: OutcomeWatcher): void {
+  if (outcome instanceof Promise) void outcome.then((known) => watcher.onOutcome(known))
+  else watcher.onOutcome(outcome)
 }
 
 /** The very end of a success. */

@@ -2,7 +2,10 @@
 import { epochMsToIso } from '../../protocol/iso-time.js'
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
 import type { Signature } from '../canvas/signature.js'
+import type { DateTexts } from './date-texts.js'
 import type { TaskRequest } from './request.js'
+
+const NONE: readonly unknown[] = Object.freeze([])
 
 /** What goes into a record beside the request itself. */
 export interface RecordFields {
@@ -12,6 +15,8 @@ export interface RecordFields {
   readonly children: readonly unknown[]
   /** Epoch milliseconds. */
   readonly nowMs: number
+  /** Makes the text of `nowMs`; default anew. */
+  readonly dates?: DateTexts | undefined
   /** `result_extended`. */
   readonly extended: boolean
   /** Default the request's own id. */
@@ -21,13 +26,18 @@ export interface RecordFields {
 /** The record of a run of `request` (surface RES-007 to RES-015). */
 export function resultRecord(request: TaskRequest, fields: RecordFields): ResultMeta {
   const { message, body } = request
-  return {
+  const record: ResultMeta = {
     taskId: fields.taskId ?? message.id,
     state: fields.state,
     result: storable(fields.result),
     traceback: fields.traceback,
-    children: [...fields.children],
-    dateDone: dateDone(fields.state, fields.nowMs),
+    children: fields.children.length === 0 ? NONE : [...fields.children],
+    dateDone: dateDone(fields),
+  }
+  // The usual case, without a copy.
+  if (!message.groupId && !message.parentId && !fields.extended) return record
+  return {
+    ...record,
     ...(message.groupId ? { groupId: message.groupId } : {}),
     ...(message.parentId ? { parentId: message.parentId } : {}),
     ...(fields.extended
@@ -59,7 +69,7 @@ export function stepRecord(step: Step, taskId: string, fields: RecordFields): Re
     result: fields.result,
     traceback: fields.traceback,
     children: [],
-    dateDone: dateDone(fields.state, fields.nowMs),
+    dateDone: dateDone(fields),
     ...(groupId ? { groupId } : {}),
     ...(parentId ? { parentId } : {}),
     ...(fields.extended
@@ -92,8 +102,13 @@ function storable(value: unknown): unknown {
 }
 
 /** ISO time for ready states only (surface RES-009). */
-function dateDone(state: TaskState, nowMs: number): string | undefined {
-  return state === 'SUCCESS' || state === 'FAILURE' || state === 'REVOKED' ? epochMsToIso(nowMs) : undefined
+function dateDone({
+  state,
+  nowMs,
+  dates,
+}: Pick<RecordFields, 'state' | 'nowMs' | 'dates'>): string | undefined {
+  if (state !== 'SUCCESS' && state !== 'FAILURE' && state !== 'REVOKED') return undefined
+  return dates?.of(nowMs) ?? epochMsToIso(nowMs)
 }
 
 function stampFields(

@@ -46,11 +46,10 @@ export class RunGate {
   /** `effect` for what gives a promise, at the cost of one more: storing a result comes through here. */
   passing<T>(act: () => Promise<T>): Promise<T> {
     try {
-      this.check()
+      this.enter()
     } catch (error) {
       return Promise.reject(error)
     }
-    this.underWay += 1
     return act().then(
       (value) => {
         this.leave()
@@ -64,7 +63,13 @@ export class RunGate {
     )
   }
 
-  private leave(): void {
+  /** An effect begins, of which `leave` must tell the end; throws when closed. */
+  enter(): void {
+    this.check()
+    this.underWay += 1
+  }
+
+  leave(): void {
     this.underWay -= 1
     if (this.underWay > 0 || this.waiting === undefined) return
     const { waiting } = this

@@ -1,6 +1,7 @@
 /** One run of one message: what its steps share. */
 import type { ResultMeta, TaskState } from '../../protocol/result-meta.js'
 import type { TaskContext } from './context.js'
+import type { DateTexts } from './date-texts.js'
 import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
 import { ignoresResult } from './request-info.js'
@@ -18,6 +19,8 @@ export interface RunOptions {
   readonly gate?: RunGate
   /** Stored with STARTED; default 0. */
   readonly pid?: number
+  /** Shared by all runs of a worker. */
+  readonly dates?: DateTexts
   /** Shared by all runs of a worker; without it every redelivery asks the backend. */
   readonly successes?: SuccessSet
 }
@@ -106,6 +109,7 @@ export class Run implements RunParts {
       traceback,
       children: this.state.children,
       nowMs: this.host.clock.now(),
+      dates: this.options.dates,
       extended: this.host.execution.resultExtended,
     })
   }

@@ -13,9 +13,11 @@
 import type { RemoteError } from '../../protocol/remote-error.js'
 import { type Clock, pause } from '../clock.js'
 import { SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceededError } from '../errors.js'
-import { execute } from '../execution/execute.js'
+import { DateTexts } from '../execution/date-texts.js'
+import { executeFor } from '../execution/execute.js'
 import type { Host } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
+import type { OutcomeWatcher } from '../execution/quick-run.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { RunOptions } from '../execution/run.js'
 import { RunGate } from '../execution/run-gate.js'
@@ -54,6 +56,7 @@ export class AsyncPool implements Pool {
       host,
       pid: options.pid ?? process.pid,
       successes: options.successes ?? new SuccessSet(host.clock),
+      dates: new DateTexts(),
       onLeak: (change) => {
         this.leakedSlots += change
       },
@@ -133,13 +136,14 @@ interface Home {
   readonly host: Host
   readonly pid: number
   readonly successes: SuccessSet
+  readonly dates: DateTexts
   /** Told 1 when a body goes on after its run was given up, and -1 when it ends. */
   onLeak(change: 1 | -1): void
   /** The outcome is known. */
   onEnd(execution: AsyncExecution): void
 }
 
-class AsyncExecution implements Execution, RunOptions, Seated {
+class AsyncExecution implements Execution, RunOptions, OutcomeWatcher, Seated {
   /** Among those that run. */
   seat = -1
   readonly gate = new RunGate()
@@ -171,6 +175,10 @@ class AsyncExecution implements Execution, RunOptions, Seated {
     return this.home.successes
   }
 
+  get dates(): DateTexts {
+    return this.home.dates
+  }
+
   signal(): AbortSignal {
     return this.controller.signal
   }
@@ -188,9 +196,7 @@ class AsyncExecution implements Execution, RunOptions, Seated {
 
   begin(): void {
     if (this.state !== 'running') return
-    const outcome = execute(this.request, this.home.host, this)
-    if (outcome instanceof Promise) void outcome.then((known) => this.end(known))
-    else this.end(outcome)
+    executeFor(this.request, this.home.host, this, this)
   }
 
   terminate(signal: NodeJS.Signals): void {
@@ -205,7 +211,7 @@ class AsyncExecution implements Execution, RunOptions, Seated {
   }
 
   /** The body, and all around it, has ended. */
-  private end(outcome: Outcome): void {
+  onOutcome(outcome: Outcome): void {
     if (this.isLeaked) this.home.onLeak(-1)
     if (this.gate.isClosed) return
     this.giveUp('it has ended')

@@ -25,11 +25,27 @@ local function forget(tags, ours)
 end
 `
 
-/** KEYS unacked, unacked_index. ARGV tag, mark, tag, mark ... Returns the numbers (from 1) of those that were lost. */
+/**
+ * KEYS unacked, unacked_index. ARGV number of marks, then each mark and for how many tags in a row it stands, then the tags.
+ * Returns the numbers (from 1) of those that were lost.
+ */
 export const forgetScript = redisScript(`
-${sorting}
-local tags, ours, lost = sorted(1, 2)
-forget(tags, ours)
+local marks, tags, gone, lost = tonumber(ARGV[1]), {}, {}, {}
+for at = 2 + 2 * marks, #ARGV do tags[#tags + 1] = ARGV[at] end
+local values = redis.call('HMGET', KEYS[1], unpack(tags))
+local i = 0
+for run = 1, marks do
+  local mark = ARGV[2 * run]
+  for _ = 1, tonumber(ARGV[2 * run + 1]) do
+    i = i + 1
+    local value = values[i]
+    if value and string.sub(value, -#mark) == mark then gone[#gone + 1] = tags[i] else lost[#lost + 1] = i end
+  end
+end
+if #gone > 0 then
+  redis.call('ZREM', KEYS[2], unpack(gone))
+  redis.call('HDEL', KEYS[1], unpack(gone))
+end
 return lost
 `)
 

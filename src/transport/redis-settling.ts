@@ -43,8 +43,13 @@ export class RedisSettling {
 
   async #forget(part: readonly RedisClaimed[]): Promise<readonly number[]> {
     const { unackedKey, indexKey } = this.#options
-    const args: string[] = []
-    for (const { tag, mark } of part) args.push(tag, mark)
+    // What one claim brought has one mark, and mostly ends together.
+    const runs: (string | number)[] = []
+    for (const { mark } of part) {
+      if (runs.at(-2) !== mark) runs.push(mark, 0)
+      runs[runs.length - 1] = Number(runs.at(-1)) + 1
+    }
+    const args = [runs.length / 2, ...runs, ...part.map(({ tag }) => tag)]
     return (await this.#client.script(forgetScript, [unackedKey, indexKey], args)) as number[]
   }
 

@@ -301,16 +301,21 @@ export class RedisStore implements QueueStore {
     const heldUntil = this.leases.term()
     const reply = await this.#client.script(claimScript, keys, args)
     this.#unseen.end(mark)
-    const [served, refused, ...items] = reply as [number, Buffer, ...(number | Buffer)[]]
+    // Not taken apart by a pattern, which would copy it by an iterator.
+    const items = reply as readonly (number | Buffer)[]
+    const [served, refused] = [Number(items[0]), items[1] as Buffer]
     if (served === -2) {
       if (refused.length > 0) throw unreadableQueue(refused)
-      const watched = items.flatMap((number) => stepKeys(options, order[Number(number) - 1] as string))
+      const watched = items
+        .slice(2)
+        .flatMap((number) => stepKeys(options, order[Number(number) - 1] as string))
       return { claimed: [], isEmpty: (await this.#watch(watched)) === 0 }
     }
-    if (items.length > 0 && leaves) this.#waiting.ended(order)
+    const isEmpty = items.length === 2
+    if (!isEmpty && leaves) this.#waiting.ended(order)
     if (served > 0) this.#rotate(order, served)
     const found: Unparked[] = []
-    for (let at = 0; at < items.length; at += 3) {
+    for (let at = 2; at < items.length; at += 3) {
       const number = Number(items[at])
       const bytes = items[at + 2] as Buffer
       const queue = order[Math.abs(number) - 1] as string
@@ -321,8 +326,8 @@ export class RedisStore implements QueueStore {
       found.push({ queue, tag: String(items[at + 1]), mark, bytes })
     }
     const claimed = await this.#taken(found, heldUntil)
-    if (items.length === 0 && refused.length > 0) throw unreadableQueue(refused)
-    return { claimed, isEmpty: items.length === 0 }
+    if (isEmpty && refused.length > 0) throw unreadableQueue(refused)
+    return { claimed, isEmpty }
   }
 
   /** What was parked and has come back. */

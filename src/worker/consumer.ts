@@ -183,7 +183,8 @@ export class Consumer {
   }
 
   private decide(request: Request, verdict: Admission, isNew: boolean): void {
-    if (request.dropUnheld()) return
+    // Of what is to run the dispatcher asks when it starts it.
+    if (verdict.kind !== 'run' && request.dropUnheld()) return
     const { desk, dispatcher, throttle } = this.options
     if (verdict.kind === 'discard') {
       request.discard(verdict.reason)

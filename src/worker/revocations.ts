@@ -46,6 +46,8 @@ export class LimitedSet {
   }
 
   has(id: string): boolean {
+    // Nothing is revoked, mostly, and every task is asked for.
+    if (this.added.size === 0) return false
     const since = this.added.get(id)
     return since !== undefined && since + this.expiresMs > this.clock.monotonic()
   }
