@@ -33,7 +33,9 @@ describe.skipIf(noRedis)(`tasks for later, with Celery${skipNote(noRedis)}`, () 
     const program = join(import.meta.dirname, 'eta_sender.py')
     const { stdout } = await promisify(execFile)(pythonPath(), [program, ...args], { maxBuffer: 2 ** 24 })
     const lines = stdout.trim().split('\n')
-    return new Map(lines.map((line) => [line.split(' ')[0] as string, Number(line.split(' ')[1]) * 1000]))
+    // To the microsecond, as an ETA says it: seconds times a thousand may be a little more than the milliseconds meant.
+    const dueMs = (seconds: string | undefined): number => Math.round(Number(seconds) * 1e6) / 1000
+    return new Map(lines.map((line) => [line.split(' ')[0] as string, dueMs(line.split(' ')[1])]))
   }
   const ends = (of: Trial): number => of.oracle.read().filter(({ what }) => what === 'end').length
   /** Each ran once; how late each began, in milliseconds, the earliest first. */
