@@ -18,7 +18,7 @@ import {
   type RowAnswer,
   type RowNote,
 } from '../src/worker/canvas-rows.conformance.js'
-import { type Broker, type BrokerKind, redisKind } from './brokers.js'
+import { type Broker, type BrokerKind, RabbitKind, redisKind } from './brokers.js'
 import { CanvasRig, type RigKind } from './canvas/rig.js'
 import { eventually } from './node-app.js'
 import { skipNote } from './redis-server.js'
@@ -44,9 +44,12 @@ const kind: RigKind = {
 /** All canvases are sent at once, so each is given the time that all of them take. */
 const seconds = 50
 
-describe.each([redisKind] as readonly BrokerKind[])('canvases over $name', (brokerKind) => {
+const rabbit = new RabbitKind()
+afterAll(() => rabbit.stop())
+
+describe.each([redisKind, rabbit] as readonly BrokerKind[])('canvases over $name', (brokerKind) => {
   describe.skipIf(brokerKind.missing)(`with Celery on the other side${skipNote(brokerKind.missing)}`, () => {
-    const rows = canvasRows.filter(({ isLarge }) => brokerKind === redisKind || !isLarge)
+    const rows = canvasRows.filter((row) => brokerKind === redisKind || row.notOverRabbit === undefined)
     const rowsOf: Readonly<Record<Who, readonly Row[]>> = {
       'only Celery': rows.filter((row) => row.notAsked === undefined),
       'from Python': rows.filter((row) => row.notFromPython === undefined),

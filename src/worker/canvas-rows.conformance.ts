@@ -77,8 +77,8 @@ export interface Row {
   readonly notes?: readonly string[] | 'checked'
   /** What else is to be seen. */
   readonly check?: (answer: RowAnswer, notes: readonly RowNote[]) => void
-  /** A thousand tasks: for which Celery takes the better part of a minute over RabbitMQ. */
-  readonly isLarge?: true
+  /** Why it is not run over RabbitMQ. */
+  readonly notOverRabbit?: string
   /** Why Celery alone is not asked. */
   readonly notAsked?: string
   /** Why a client in Python is not asked. */
