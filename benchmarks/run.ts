@@ -12,6 +12,7 @@
  *   --who NAMES   of redis and rabbitmq: only these (celeriac, floor, "bullmq 50", ...), separated by commas
  *   --node-only   without Celery
  *   --json        prints JSON in place of the table
+ *   --markdown    prints tables as they stand in README.md
  */
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     'no-persistence': { type: 'boolean', default: false },
     'node-only': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    markdown: { type: 'boolean', default: false },
   },
 })
 const rounds = Number(values.rounds)
@@ -85,6 +87,7 @@ if (wants('soak')) {
 }
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${process.platform}, Node ${process.version}`
 if (values.json) console.log(JSON.stringify({ machine, rounds, tasks, figures: figures.list }, undefined, 2))
+else if (values.markdown) console.log(`${machine}\n\n${figures.markdown()}`)
 else {
   console.log(machine)
   console.table(figures.rows())
