@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { TcpProxy } from '../../interop-tests/loss/proxy.js'
-import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
 import { DeliveryLostError } from '../errors.js'
 import { textOf, toQueue } from './collector.conformance.js'
-import { openRedis, type RedisClient } from './redis-client.js'
+import type { RedisClient } from './redis-client.js'
+import { useRedis } from './redis-rig.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection, Delivery } from './transport.js'
 
@@ -14,21 +14,8 @@ describe.skipIf(noRedis)(`what Redis connections inherit (${noRedis ?? 'redis-se
   let queue: string
   let connections: Connection[]
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    admin = await openRedis(server.url)
-  })
-  afterAll(async () => {
-    admin.close()
-    await server.close()
-  })
-  beforeEach(async () => {
-    await admin.run('FLUSHALL')
-    queue = `q-${randomUUID()}`
-    connections = []
-  })
-  afterEach(async () => {
-    await Promise.all(connections.map((connection) => connection.close()))
+  useRedis((rig) => {
+    ;({ server, admin, queue, connections } = rig)
   })
 
   async function connect(port = server.port): Promise<Connection> {

@@ -1,12 +1,12 @@
-import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { TcpProxy } from '../../interop-tests/loss/proxy.js'
-import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
 import { App } from '../app/app.js'
 import { BrokerUnavailableError } from '../errors.js'
 import { message, textOf, toQueue } from './collector.conformance.js'
-import { openRedis, type RedisClient } from './redis-client.js'
+import type { RedisClient } from './redis-client.js'
 import { allUnanswered, unanswered as unansweredPush } from './redis-republish.js'
+import { useRedis } from './redis-rig.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import type { Connection, Delivery, Outgoing } from './transport.js'
 
@@ -17,24 +17,13 @@ describe.skipIf(noRedis)(`publishing to Redis again (${noRedis ?? 'redis-server 
   let queue: string
   let connections: Connection[]
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    admin = await openRedis(server.url)
-  })
-  afterAll(async () => {
-    admin.close()
-    await server.close()
+  useRedis((rig) => {
+    ;({ server, admin, queue, connections } = rig)
   })
   beforeEach(async () => {
-    await admin.run('FLUSHALL')
     proxy = await TcpProxy.start(server.port)
-    queue = `q-${randomUUID()}`
-    connections = []
   })
-  afterEach(async () => {
-    await Promise.all(connections.map((connection) => connection.close()))
-    await proxy.close()
-  })
+  afterEach(() => proxy.close())
 
   const throughProxy = (): string => server.url.replace(`:${server.port}`, `:${proxy.port}`)
   async function connect(url = server.url, transportOptions = {}): Promise<Connection> {
