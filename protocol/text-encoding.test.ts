@@ -41,11 +41,20 @@ describe('bodies in the encodings that messages name', () => {
     }
   })
 
-  it.each(['klingon', 'utf-7', 'base64', 'zlib', 'ucs-2', 'unicode', 'cp1253', 'iso-8859-16', 'constructor'])(
-    'refuses text in %s with a typed error that names it',
-    (encoding) => {
-      expect(() => decodeText(Buffer.from('YWJj'), encoding)).toThrow(DecodeError)
-      expect(() => decodeText(Buffer.from('YWJj'), encoding)).toThrow(`"${encoding}"`)
-    },
-  )
+  it.each([
+    'klingon',
+    'utf-7',
+    'base64',
+    'zlib',
+    'ucs-2',
+    'unicode',
+    'cp1253',
+    'cp1255',
+    'koi8-u',
+    'iso-8859-16',
+    'constructor',
+  ])('refuses text in %s with a typed error that names it', (encoding) => {
+    expect(() => decodeText(Buffer.from('YWJj'), encoding)).toThrow(DecodeError)
+    expect(() => decodeText(Buffer.from('YWJj'), encoding)).toThrow(`"${encoding}"`)
+  })
 })

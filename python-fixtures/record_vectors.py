@@ -116,8 +116,8 @@ def vectors():
         for encoding in ONE_BYTE])
 
 
-ONE_BYTE = ['ascii', 'latin-1', *(f'iso-8859-{n}' for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15)), 'koi8-r', 'koi8-u',
-            *(f'cp{n}' for n in (1250, 1251, 1252, 1254, 1255, 1256, 1257, 1258)), 'mac-roman', 'mac-cyrillic']
+ONE_BYTE = ['ascii', 'latin-1', *(f'iso-8859-{n}' for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15)), 'koi8-r',
+            *(f'cp{n}' for n in (1250, 1251, 1252, 1254, 1256, 1257, 1258)), 'mac-roman', 'mac-cyrillic']
 
 
 def _loaded(body, content_type, encoding):
