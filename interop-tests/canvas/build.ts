@@ -1,4 +1,5 @@
 /** Canvases of the tests as a TypeScript client writes them; what `build` of canvas_app.py does in Python. */
+import { tuple } from '../../protocol/values.js'
 import { type Celery, chain, chord, group, type Signature } from '../../src/index.js'
 import type { Lang, Spec } from './spec.js'
 
@@ -6,7 +7,7 @@ import type { Lang, Spec } from './spec.js'
 export function build(app: Celery, spec: Spec): Signature {
   const made = unlinked(app, spec)
   if ('err' in spec && spec.err !== undefined)
-    made.linkError(app.signature(`${errorLang(spec)}.errback`, { args: [spec.err] }))
+    made.linkError(app.signature(`${errorLang(spec)}.errback`, { args: tuple(spec.err) }))
   return made
 }
 
@@ -14,7 +15,10 @@ function unlinked(app: Celery, spec: Spec): Signature {
   switch (spec.k) {
     case 'task': {
       const { lang, fn, tag, n, im = false } = spec
-      return app.signature(`${lang}.${fn}`, { args: n === undefined ? [tag] : [n, tag], immutable: im })
+      return app.signature(`${lang}.${fn}`, {
+        args: n === undefined ? tuple(tag) : tuple(n, tag),
+        immutable: im,
+      })
     }
     case 'chain':
       return chain(spec.steps.map((step) => build(app, step)))

@@ -430,38 +430,6 @@ describe('sending a canvas', () => {
     expect(app.outgoing[0]?.envelope.properties.priority).toBe(7)
     expect(headers()[0]).toMatchObject({ id: 'id', root_id: 'r', parent_id: 'p', group: 'g', group_index: 3 })
   })
-
-  it('a chain of 1,000 and a chord of 10,000 grow no faster than their number of tasks', async () => {
-    const { add, xsum, text } = tasksOf(app)
-    const bytes = (): number => app.outgoing.reduce((sum, { envelope }) => sum + envelope.body.length, 0)
-    const sizeOf = async (send: () => Promise<unknown>): Promise<number> => {
-      const before = bytes()
-      await send()
-      return bytes() - before
-    }
-    const chained = (n: number) => () =>
-      chain(Array.from({ length: n }, () => text.s())).applyAsync({ args: [1] })
-    expect((await sizeOf(chained(1000))) / (await sizeOf(chained(100)))).toBeLessThan(10.5)
-    const header = (n: number) => () =>
-      chord(
-        Array.from({ length: n }, () => add.s(1, 1)),
-        xsum.s(),
-      ).applyAsync()
-    expect((await sizeOf(header(10_000))) / (await sizeOf(header(1000)))).toBeLessThan(10.5)
-    const thousands = Array.from({ length: 11 }, () => 1000)
-    expect(app.batches).toEqual([1, 1, ...thousands])
-  })
-
-  it('chords in the bodies of chords grow by the same with each level', async () => {
-    const { xsum, text } = tasksOf(app)
-    const deep = (n: number): number => {
-      let body = xsum.s() as Signature
-      for (let i = 0; i < n; i++) body = chord([text.s(), text.s()], body)
-      body.freeze()
-      return JSON.stringify(body).length
-    }
-    expect(deep(10) - deep(9)).toBeLessThan(1.2 * (deep(5) - deep(4)))
-  })
 })
 
 describe('running a canvas here', () => {
