@@ -83,12 +83,18 @@ describe.skipIf(noRedis)(`the size of messages${skipNote(noRedis)}`, () => {
     60_000,
   )
 
+  /** What a worker sends on to a queue that nobody reads. */
+  async function passedOn(rig: CanvasRig, queue: string): Promise<readonly Wire[]> {
+    const redis = broker.server.client()
+    for (const end = Date.now() + 20_000; (await redis.llen(queue)) === 0; await pause(20)) {
+      if (Date.now() > end) throw new Error(`nothing was passed on:\n${rig.printed}`)
+    }
+    return taken(queue)
+  }
+
   it('CNV-046 what a worker passes on of a chain has the size that a Celery worker gives it', async () => {
-    const steps = [
-      task('first', 'py'),
-      ...Array.from({ length: 99 }, (_, index) => task(`s${index}`, 'node')),
-    ]
-    const spec: Spec = { k: 'chain', steps }
+    const rest = Array.from({ length: 99 }, (_, index) => task(`s${index}`, 'node'))
+    const spec: Spec = { k: 'chain', steps: [task('first'), ...rest] }
     const passed: (readonly Wire[])[] = []
     for (const [nodeRuns, pythonRuns] of [
       [[], ['py']],
@@ -97,11 +103,7 @@ describe.skipIf(noRedis)(`the size of messages${skipNote(noRedis)}`, () => {
       const rig = await rigOf(nodeRuns, pythonRuns)
       try {
         await rig.run([spec], 0)
-        const redis = broker.server.client()
-        for (const end = Date.now() + 20_000; (await redis.llen('node')) === 0; await pause(20)) {
-          if (Date.now() > end) throw new Error(`the second step did not come:\n${rig.printed}`)
-        }
-        passed.push(await taken('node'))
+        passed.push(await passedOn(rig, 'node'))
       } finally {
         await rig.close()
       }
@@ -109,6 +111,23 @@ describe.skipIf(noRedis)(`the size of messages${skipNote(noRedis)}`, () => {
     const [celerys = [], ours = []] = passed
     expect(celerys).toHaveLength(1)
     expect(ours.map(sized)).toEqual(celerys.map(sized))
+  }, 120_000)
+
+  it('CNV-091 CNV-192 Celery sends the same inner chord, whether or not its copies of bodies were in what came', async () => {
+    let spec: Spec = task('body', 'node')
+    for (const level of ['third', 'second']) spec = { k: 'chord', header: [task(level, 'node')], body: spec }
+    spec = { k: 'chord', header: [task('first')], body: spec }
+    const rig = await rigOf([], ['py'])
+    try {
+      await rig.run([spec], 0)
+      const celerys = await passedOn(rig, 'node')
+      await rig.runFromNode([spec], 0.001)
+      const ours = await passedOn(rig, 'node')
+      expect(celerys).toHaveLength(1)
+      expect(ours.map(sized)).toEqual(celerys.map(sized))
+    } finally {
+      await rig.close()
+    }
   }, 120_000)
 })
 
