@@ -375,7 +375,7 @@ describe('every task message', () => {
         expect(plain(read.kwargs)).toEqual(plain(kwargs))
         expect(plain(read.callbacks)).toEqual(plain(embed?.['callbacks'] ?? []))
         expect(plain(read.errbacks)).toEqual(plain(embed?.['errbacks'] ?? []))
-        expect(plain(read.chain)).toEqual(plain(embed?.['chain'] ?? []))
+        expect(plain([...read.chain])).toEqual(plain(embed?.['chain'] ?? []))
         expect(plain(read.chord) ?? null).toEqual(plain(embed?.['chord'] ?? null))
         expect(decodeTask(envelope, policy)).toEqual(message)
         expect(plain(decodeTaskBody(message, policy))).toEqual(plain(read))

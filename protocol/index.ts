@@ -1,4 +1,5 @@
 /** The wire of Celery and Kombu: pure functions between bytes and values, usable without the rest of celeriac. */
+export { CarriedSteps } from './carried-steps.js'
 export * from './compression.js'
 export * from './control.js'
 export type * from './envelope.js'

@@ -6,6 +6,7 @@
  * Rule 3: arguments that Python could not spread (`null`, a number) do not refuse the message: the task has to fail
  * with a TypeError that its caller can see, so `argsError` says which.
  */
+import { CarriedSteps, listedSteps } from './carried-steps.js'
 import { InvalidTaskError } from './errors.js'
 import { asMapping, describe, own } from './mapping.js'
 import type { SignatureData } from './signature-data.js'
@@ -28,9 +29,25 @@ export function embedOf(
   return {
     callbacks: body.callbacks.length > 0 ? body.callbacks : null,
     errbacks: body.errbacks.length > 0 ? body.errbacks : null,
-    chain: body.chain.length > 0 || body.endsChain === true ? body.chain : null,
+    chain: body.chain.length > 0 || body.endsChain === true ? listedSteps(body.chain) : null,
     chord: body.chord ?? null,
   }
+}
+
+/** The triple as JSON whose chain is carried as it came; undefined for other bodies. `json` writes plain data. */
+export function carriedJson(body: TaskBody, json: (value: unknown) => string): Uint8Array | undefined {
+  const { args, kwargs, chain } = body
+  if (!(chain instanceof CarriedSteps)) return undefined
+  const members = Object.entries(embedOf({ ...body, chain: NOTHING }))
+  const at = members.findIndex(([name]) => name === 'chain')
+  const written = (of: typeof members): string =>
+    of.map(([name, value]) => `${json(name)}:${json(value)}`).join(',')
+  const before = `[${json(args)},${json(kwargs)},{${written(members.slice(0, at))},"chain":[`
+  return Buffer.concat([
+    Buffer.from(before),
+    chain.json,
+    Buffer.from(`],${written(members.slice(at + 1))}}]`),
+  ])
 }
 
 /** The triple that protocol 2 serializes. */
@@ -104,10 +121,11 @@ function readEmbed(embed: unknown, task: string): Embed {
       `The third item of the body of a message for task ${task} is ${describe(embed)}, not a mapping.`,
     )
   }
+  const chain = own(mapping, 'chain')
   return {
     callbacks: signatures(own(mapping, 'callbacks'), 'callbacks', task),
     errbacks: signatures(own(mapping, 'errbacks'), 'errbacks', task),
-    chain: signatures(own(mapping, 'chain'), 'chain', task),
+    chain: chain instanceof CarriedSteps ? chain : signatures(chain, 'chain', task),
     chord: signature(own(mapping, 'chord'), 'chord', task),
   }
 }

@@ -6,14 +6,16 @@
  * Rule 2: what a Python worker accepts is accepted; what kills one is a `ProtocolError` (wire-format 16.1).
  * Rule 3: headers decide alone. The body is opened by `decodeTaskBody`, where the task runs.
  */
+import { CarriedSteps, openCarrying } from './carried-steps.js'
 import type { Envelope, MessageProperties } from './envelope.js'
 import { DecodeError, ProtocolError, UnknownMessageError } from './errors.js'
+import { encodeJson } from './json.js'
 import { asMapping } from './mapping.js'
 import { propertiesFromWire } from './message-properties.js'
 import { saferepr } from './python-repr.js'
 import type { Accept, Codec, Payload } from './serializers.js'
 import type { TaskBody, TaskFields, TaskMessage } from './task.js'
-import { bodyTriple, readBodyMapping, readBodyTriple } from './task-body.js'
+import { bodyTriple, carriedJson, readBodyMapping, readBodyTriple } from './task-body.js'
 import { messageFromHeaders } from './task-headers.js'
 import { bodyV1, messageFromBody, messageFromHybrid } from './task-message-v1.js'
 import { Tuple } from './values.js'
@@ -42,10 +44,21 @@ export interface BodyPolicy {
 /** Writes a task message (wire-format 1.1, 1.6). Throws `EncodeError`, and `InvalidTaskError` for a chain in protocol 1. */
 export function encodeTask(fields: TaskFields, body: TaskBody, how: TaskEncoding): Envelope {
   const asTuple = how.argsAsTuple === true
-  const value = how.serializer === 'pickle' ? pickled(fields, body, how) : bodyValue(fields, body, how)
-  const payload = how.codec.encode(value, how.serializer)
+  const payload = carried(body, how) ?? how.codec.encode(payloadValue(fields, body, how), how.serializer)
   const headers = how.protocol === 1 ? {} : taskHeaders(fields, body.args, body.kwargs, { asTuple })
   return compressed(payload, headers, taskProperties(fields), how)
+}
+
+/** The body whose chain goes on as it came: where one list of JSON is as good as another (`isPlainJson`). */
+function carried(body: TaskBody, { codec, serializer, protocol }: TaskEncoding): Payload | undefined {
+  if (!(body.chain instanceof CarriedSteps) || protocol === 1 || !codec.isPlainJson(serializer))
+    return undefined
+  const bytes = carriedJson(body, encodeJson)
+  return bytes && { ...codec.encode([], serializer), body: bytes }
+}
+
+function payloadValue(fields: TaskFields, body: TaskBody, how: TaskEncoding): unknown {
+  return how.serializer === 'pickle' ? pickled(fields, body, how) : bodyValue(fields, body, how)
 }
 
 function bodyValue(fields: TaskFields, body: TaskBody, { protocol }: TaskEncoding): unknown {
@@ -133,12 +146,12 @@ export function decodeTask(envelope: Envelope, policy?: BodyPolicy): TaskMessage
       'A message without task header can only be of protocol 1, which is told by its body; it was not opened.',
     )
   }
-  return readOpened(envelope, openBody(bodyOf(envelope), policy))
+  return readOpened(envelope, openTaskBody(bodyOf(envelope), policy))
 }
 
 /** Reads the arguments and follow-ups of a message. Throws as `decodeTask` with a policy does. */
 export function decodeTaskBody(message: TaskMessage, policy: BodyPolicy): TaskBody {
-  return readBody(openBody(message.body, policy), message.task)
+  return readBody(openTaskBody(message.body, policy), message.task)
 }
 
 /** `decodeTask` and `decodeTaskBody` at once, opening the body once. */
@@ -146,7 +159,7 @@ export function readTask(
   envelope: Envelope,
   policy: BodyPolicy,
 ): { readonly message: TaskMessage; readonly body: TaskBody } {
-  const payload = openBody(bodyOf(envelope), policy)
+  const payload = openTaskBody(bodyOf(envelope), policy)
   const message = readOpened(envelope, payload)
   return { message, body: readBody(payload, message.task) }
 }
@@ -193,10 +206,31 @@ function bodyOf(envelope: Envelope): TaskMessage['body'] {
 }
 
 function openBody(body: TaskMessage['body'], policy: BodyPolicy): unknown {
+  return opened(body, policy, (payload) => policy.codec.decode(payload, policy.accept))
+}
+
+/** The steps of a chain stay closed where they can. */
+function openTaskBody(body: TaskMessage['body'], policy: BodyPolicy): unknown {
+  const { codec, accept } = policy
+  const decode = (payload: Payload): unknown => codec.decode(payload, accept)
+  return opened(body, policy, (payload) => {
+    const mayCarry =
+      payload.contentType === 'application/json' &&
+      payload.body.length <= codec.maxBytes &&
+      codec.isPlainJson(payload.contentType)
+    return (mayCarry ? openCarrying(payload, decode) : undefined) ?? decode(payload)
+  })
+}
+
+function opened(
+  body: TaskMessage['body'],
+  { codec }: BodyPolicy,
+  open: (payload: Payload) => unknown,
+): unknown {
   const { contentType, contentEncoding, compression } = body
   try {
-    const bytes = compression === undefined ? body.body : policy.codec.decompress(body.body, compression)
-    return policy.codec.decode({ body: bytes, contentType, contentEncoding }, policy.accept)
+    const bytes = compression === undefined ? body.body : codec.decompress(body.body, compression)
+    return open({ body: bytes, contentType, contentEncoding })
   } catch (cause) {
     if (cause instanceof ProtocolError) throw cause
     // a user's serializer may throw anything

@@ -43,14 +43,21 @@ export interface TaskMessage {
   }
 }
 
+/** Steps of a chain, the next one LAST, as on the wire: a list, or `CarriedSteps`. Spread it for a list. */
+export interface Steps extends Iterable<SignatureData> {
+  readonly length: number
+  at(index: number): SignatureData | undefined
+  slice(start?: number, end?: number): Steps
+}
+
 /** What the body decodes to: `[args, kwargs, embed]`. */
 export interface TaskBody {
   readonly args: readonly unknown[]
   readonly kwargs: Readonly<Record<string, unknown>>
   readonly callbacks: readonly SignatureData[]
   readonly errbacks: readonly SignatureData[]
-  /** Remaining steps of the chain, the next one LAST, as on the wire. */
-  readonly chain: readonly SignatureData[]
+  /** The remaining steps of the chain. */
+  readonly chain: Steps
   /** True for the last step of a chain: Celery writes its empty list as `[]`, and null for a task outside any chain. */
   readonly endsChain?: boolean
   readonly chord: SignatureData | undefined

@@ -7,10 +7,11 @@
  *         both given (surface PUB-054).
  * Rule 3: a message that no queue could get is refused here, where Celery would lose it.
  */
+import { CarriedSteps } from '../../protocol/carried-steps.js'
 import { isoToEpochMs, parseIsoDateTime } from '../../protocol/iso-time.js'
 import type { TaskBody, TaskFields } from '../../protocol/task-message.js'
 import { dateToIso } from '../../protocol/values.js'
-import type { RetryPolicy, SendOptions } from '../canvas/send-options.js'
+import type { Linkable, RetryPolicy, SendOptions } from '../canvas/send-options.js'
 import { linkables, signatureDataOf } from '../canvas/wire-options.js'
 import { InvalidArgumentError } from '../errors.js'
 import { delayedAddress } from './native-delay.js'
@@ -254,7 +255,7 @@ function kind(value: unknown): string {
   return value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value
 }
 
-const none: TaskBody['chain'] = []
+const none: TaskBody['callbacks'] = []
 
 function bodyOf(
   args: readonly unknown[],
@@ -266,10 +267,14 @@ function bodyOf(
     kwargs,
     callbacks: options.link === undefined ? none : linkables(options.link).map(signatureDataOf),
     errbacks: options.linkError === undefined ? none : linkables(options.linkError).map(signatureDataOf),
-    chain: options.chain === undefined ? none : options.chain.map(signatureDataOf),
+    chain: options.chain === undefined ? none : stepsOf(options.chain),
     ...(options.chain?.length === 0 ? { endsChain: true } : {}),
     chord: options.chord === undefined ? undefined : signatureDataOf(options.chord),
   }
+}
+
+function stepsOf(chain: NonNullable<SendOptions['chain']>): TaskBody['chain'] {
+  return chain instanceof CarriedSteps ? chain : Array.from(chain as Iterable<Linkable>, signatureDataOf)
 }
 
 /** A child without a priority of its own takes its parent's, where the setting says so (surface PUB-067). */

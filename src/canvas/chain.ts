@@ -21,7 +21,7 @@ import { type FreezeOptions, type SignatureParts, structureOf, type WireCall } f
 import type { SignatureApp } from './signature-app.js'
 import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
-import type { WireOptions } from './wire-options.js'
+import { type WireOptions, withListedSteps } from './wire-options.js'
 
 /** How steps are prepared. */
 interface Preparing extends FreezeOptions {
@@ -142,7 +142,7 @@ export class Chain<
 
   /** A chain without steps sends nothing, and there is nothing to wait for: `undefined` (surface CNV-049). */
   override plan(call: WireCall, outbox: Outbox): H {
-    const options = { ...structureOf(this.wireOptions), ...call.options }
+    const options = withListedSteps({ ...structureOf(this.wireOptions), ...call.options })
     const { group_id: groupId, chord, task_id: taskId, link, link_error: linkError, ...more } = options
     const { root_id: rootId, parent_id: _parent, group_index: groupIndex, chain: outer, ...first } = more
     const { tasks, results } = this.prepare({

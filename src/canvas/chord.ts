@@ -24,7 +24,7 @@ import { type FreezeOptions, Signature, type SignatureParts, type WireCall, writ
 import type { SignatureApp } from './signature-app.js'
 import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
-import type { WireOptions } from './wire-options.js'
+import { type WireOptions, withListedSteps } from './wire-options.js'
 
 /** What goes into a chord besides its header and body. */
 export interface ChordInit {
@@ -214,7 +214,7 @@ export class Chord<
     sendHeader: (header: Group, call: WireCall) => AnyResult | undefined,
   ): H {
     const { app } = this
-    const { task_id: asked, ...given } = call.options ?? {}
+    const { task_id: asked, ...given } = withListedSteps(call.options ?? {})
     const { task_id: own, ...stored } = this.wireOptions
     const isFree = call.args !== undefined && call.args.length > 0 && !this.isImmutable
     const args = isFree ? [...(call.args ?? []), ...this.args] : this.args

@@ -24,7 +24,7 @@ import {
 import type { SignatureApp } from './signature-app.js'
 import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
-import type { WireOptions } from './wire-options.js'
+import { type WireOptions, withListedSteps } from './wire-options.js'
 
 /** What goes into a group besides its members. */
 export interface GroupInit {
@@ -247,7 +247,7 @@ export class Group<
   }
 
   private sending(call: WireCall): Sending {
-    const { add_to_parent: addToParent, ...given } = call.options ?? {}
+    const { add_to_parent: addToParent, ...given } = withListedSteps(call.options ?? {})
     const merged = mergeOptions(this.wireOptions, given, 'all')
     const { task_id: known, chord, group_index: _index, ...options } = merged
     const gid = (known as string | undefined) || this.app.newId()

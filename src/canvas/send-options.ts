@@ -1,4 +1,5 @@
 import type { SignatureData } from '../../protocol/signature-data.js'
+import type { Steps } from '../../protocol/task.js'
 
 /** Anything that can be sent as a callback: a signature, or its data. */
 export type Linkable = SignatureData | { toSignatureData(): SignatureData }
@@ -30,7 +31,7 @@ export interface SendOptions {
   readonly link?: Linkable | readonly Linkable[]
   readonly linkError?: Linkable | readonly Linkable[]
   /** Remaining steps, the next one last, as on the wire. */
-  readonly chain?: readonly Linkable[]
+  readonly chain?: readonly Linkable[] | Steps
   readonly chord?: Linkable
   readonly groupId?: string
   readonly groupIndex?: number

@@ -5,6 +5,7 @@
  * Rule 2: a stamp stands beside the other options under its own name, listed in `stamped_headers`.
  * Rule 3: a name that is no option of ours becomes a message property (surface PUB-022).
  */
+import { CarriedSteps } from '../../protocol/carried-steps.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { InvalidArgumentError } from '../errors.js'
 import type { Linkable, RetryPolicy, SendOptions } from './send-options.js'
@@ -127,7 +128,7 @@ export function optionsFromWire(wire: WireOptions): SendOptions {
 
 function toWire(name: Named, value: unknown): unknown {
   if (value === null) return null
-  if (signatureLists.has(name)) return asList(value).map(signatureDataOf)
+  if (signatureLists.has(name)) return Array.from(asList(value), signatureDataOf)
   if (name === 'chord') return signatureDataOf(value)
   if (name === 'timeoutMs') return (value as number) / 1000
   if (name === 'retryPolicy') {
@@ -153,8 +154,14 @@ function fromWire(name: Named, value: unknown): unknown {
   return value
 }
 
-function asList(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [value]
+function asList(value: unknown): readonly unknown[] | CarriedSteps {
+  return Array.isArray(value) || value instanceof CarriedSteps ? value : [value]
+}
+
+/** Options whose carried steps are a list, for canvases that put them into something new. */
+export function withListedSteps(options: WireOptions): WireOptions {
+  const { chain } = options
+  return chain instanceof CarriedSteps ? { ...options, chain: [...chain] } : options
 }
 
 function isObjectLike(value: unknown): value is object {

@@ -95,7 +95,7 @@ function eagerRequest(task: RunnableTask, call: EagerCall, host: Host): TaskRequ
       kwargs: call.kwargs,
       callbacks: links(options.link),
       errbacks: links(options.linkError),
-      chain: links(options.chain),
+      chain: links(options.chain && [...options.chain]),
       chord: options.chord === undefined ? undefined : signatureDataOf(options.chord),
     },
     deliveryInfo: {

@@ -1,3 +1,4 @@
+import { listedSteps } from '../../protocol/carried-steps.js'
 import type { MessageProperties } from '../../protocol/envelope.js'
 import type { RequestInfo } from './context.js'
 import type { RunnableTask, TaskOptions } from './host.js'
@@ -21,7 +22,9 @@ export function requestInfo(
     group: message.groupId,
     groupIndex: message.groupIndex,
     chord: body.chord,
-    chain: body.chain,
+    get chain() {
+      return listedSteps(body.chain)
+    },
     callbacks: body.callbacks,
     errbacks: body.errbacks,
     retries: message.retries,
