@@ -10,21 +10,43 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { containerEngine } from './container-engine.js'
 import { ProcessGuard } from './process-guard.js'
 import { freePort, makeCertificates, type TestCertificates } from './redis-server.js'
 import { type ServerProcess, startServer, stopServer } from './server-process.js'
 
-/** `CELERIAC_RABBITMQ_IMAGE` names another one. */
-const image = process.env.CELERIAC_RABBITMQ_IMAGE ?? 'rabbitmq:3.13'
+/** A release of RabbitMQ: the image that has it, and the folder of its programs where no container engine answers. */
+export interface RabbitRelease {
+  readonly image: string
+  /** Without one they are looked for in Debian's folder and on PATH. */
+  readonly programs?: string | undefined
+}
 
 /** Debian's wrappers in /usr/sbin change the user and the folder; these do not. */
 const debianScripts = '/usr/lib/rabbitmq/bin'
+const servers = join(import.meta.dirname, '..', '.servers')
 
-function script(name: 'rabbitmq-server' | 'rabbitmqctl'): string {
-  return !containerEngine && existsSync(join(debianScripts, name)) ? join(debianScripts, name) : name
+/**
+ * What the tests start: the machine's own. `CELERIAC_RABBITMQ_IMAGE` names another image, `CELERIAC_RABBITMQ_PROGRAMS`
+ * another folder, such as `.servers/rabbitmq-trixie/bin` for RabbitMQ 4.0.
+ */
+const usualRelease: RabbitRelease = {
+  image: process.env.CELERIAC_RABBITMQ_IMAGE ?? 'rabbitmq:3.13',
+  programs: process.env.CELERIAC_RABBITMQ_PROGRAMS,
+}
+
+/** Those of RabbitMQ 4, from where scripts/rabbitmq-4.sh lays them. */
+export const rabbit4: readonly (RabbitRelease & { readonly name: string; readonly programs: string })[] = [
+  { name: 'RabbitMQ 4.0', image: 'rabbitmq:4.0', programs: join(servers, 'rabbitmq-trixie', 'bin') },
+  { name: 'RabbitMQ 4.3', image: 'rabbitmq:4.3', programs: join(servers, 'rabbitmq-forky', 'bin') },
+]
+
+function script({ programs }: RabbitRelease, name: 'rabbitmq-server' | 'rabbitmqctl' | 'epmd'): string {
+  if (containerEngine !== undefined) return name
+  if (programs !== undefined) return resolve(programs, name)
+  return existsSync(join(debianScripts, name)) ? join(debianScripts, name) : name
 }
 
 /**
@@ -34,7 +56,10 @@ function script(name: 'rabbitmq-server' | 'rabbitmqctl'): string {
 export const noRabbit: string | undefined =
   process.env.CI ||
   containerEngine ||
-  spawnSync('sh', ['-c', `command -v ${script('rabbitmq-server')} && command -v epmd`]).status === 0
+  spawnSync('sh', [
+    '-c',
+    `command -v ${script(usualRelease, 'rabbitmq-server')} && command -v ${script(usualRelease, 'epmd')}`,
+  ]).status === 0
     ? undefined
     : 'rabbitmq-server is not installed (apt-get install rabbitmq-server, or brew install rabbitmq)'
 
@@ -46,6 +71,8 @@ export interface RabbitServerOptions {
   readonly tls?: boolean | 'client'
   /** Plugins that are enabled, such as `rabbitmq_auth_mechanism_ssl`. */
   readonly plugins?: readonly string[]
+  /** One of `rabbit4`; without it the usual one. */
+  readonly release?: RabbitRelease
 }
 
 const startBoundMs = 60_000
@@ -62,6 +89,7 @@ export class RabbitServer {
   readonly certificates: TestCertificates | undefined
   readonly folder: string
   private readonly tlsPort: number
+  private readonly release: RabbitRelease
   private readonly guard: ProcessGuard
   private readonly environment: Readonly<Record<string, string>>
   private readonly epmdPort: number
@@ -71,6 +99,7 @@ export class RabbitServer {
 
   private constructor(ports: readonly number[], options: RabbitServerOptions) {
     const [port = 0, distPort = 0, epmdPort = 0, tlsPort = 0] = ports
+    this.release = options.release ?? usualRelease
     this.port = port
     this.epmdPort = epmdPort
     this.tlsPort = tlsPort
@@ -155,7 +184,10 @@ export class RabbitServer {
     // In a container it dies with the server.
     if (this.epmd !== undefined || containerEngine !== undefined) return
     const env = { ...process.env, ...this.environment }
-    const epmd = spawn('epmd', ['-port', String(this.epmdPort)], { env, stdio: 'ignore' })
+    const epmd = spawn(script(this.release, 'epmd'), ['-port', String(this.epmdPort)], {
+      env,
+      stdio: 'ignore',
+    })
     this.epmd = epmd
     epmd.on('error', () => {})
     if (!(await answers(this.epmdPort, performance.now() + 5000, () => epmd.exitCode !== null)))
@@ -165,9 +197,9 @@ export class RabbitServer {
   private async launch(): Promise<void> {
     await this.launchEpmd()
     const child = await startServer({
-      program: script('rabbitmq-server'),
+      program: script(this.release, 'rabbitmq-server'),
       args: [],
-      image,
+      image: this.release.image,
       cwd: this.folder,
       env: this.environment,
       onOutput: (text) => {
@@ -187,7 +219,7 @@ export class RabbitServer {
 
   /** Runs `rabbitmqctl` on this server and gives what it printed (half a second each). */
   async ctl(...args: string[]): Promise<string> {
-    const command = [script('rabbitmqctl'), '-q', ...args] as const
+    const command = [script(this.release, 'rabbitmqctl'), '-q', ...args] as const
     if (this.child?.exec !== undefined) return this.child.exec(command)
     const env = { ...process.env, ...this.environment }
     const { stdout } = await run(command[0], command.slice(1), { cwd: this.folder, env, timeout: 60_000 })

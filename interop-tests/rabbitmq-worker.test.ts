@@ -83,6 +83,24 @@ describe.skipIf(noRabbit)(`a worker on RabbitMQ${skipNote(noRabbit)}`, () => {
     expect(ran).toEqual(Array(5).fill('first'))
   })
 
+  it('WRK-022 a worker of quorum queues goes on with other tasks while more than it fetches wait for their time', async () => {
+    const ran: string[] = []
+    const app = open({
+      taskDefaultQueue: 'patient',
+      taskDefaultQueueType: 'quorum',
+      workerPrefetchMultiplier: 2,
+    })
+    const task = app.task('patient.task', (mark: string) => void ran.push(mark))
+    const worker = app.worker({ concurrency: 1 })
+    await worker.start()
+    closing.unshift({ close: () => worker.stop() })
+    for (let n = 0; n < 6; n += 1) await task.applyAsync({ args: ['later'], countdown: 600 })
+    await task.applyAsync({ args: ['soon'], countdown: 2 })
+    await task.delay('now')
+    await eventually('the other tasks ran', () => ran.length === 2)
+    expect(ran).toEqual(['now', 'soon'])
+  })
+
   it('PUB-050 a headers exchange routes what either language sends by the headers of the message', async () => {
     const queues = {
       typed: {

@@ -20,6 +20,7 @@ import { AmqpParking } from './amqp-parking.js'
 import { AmqpPublisher } from './amqp-publisher.js'
 import { AmqpSubscription } from './amqp-subscription.js'
 import { AmqpTopology } from './amqp-topology.js'
+import { knowsCommonPrefetch } from './amqp-versions.js'
 import { AmqpWatch } from './amqp-watch.js'
 import type {
   Capabilities,
@@ -50,12 +51,7 @@ const defaultCloseMs = 4000
 
 /** One session with a RabbitMQ server. */
 export class AmqpConnection implements Connection {
-  readonly capabilities: Capabilities = {
-    priorities: true,
-    nativeDelay: true,
-    livePrefetch: true,
-    fanout: true,
-  }
+  readonly capabilities: Capabilities
   readonly closed: Promise<Error | undefined>
   readonly #options: AmqpConnectionOptions
   readonly #main: AmqpLink
@@ -81,6 +77,12 @@ export class AmqpConnection implements Connection {
     const { link, logger, clock } = options
     this.#options = options
     this.#main = link
+    this.capabilities = {
+      priorities: true,
+      nativeDelay: true,
+      livePrefetch: knowsCommonPrefetch(link.serverVersion),
+      fanout: true,
+    }
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
     this.#topology = new AmqpTopology(link, logger)
     this.#parking = new AmqpParking({

@@ -15,6 +15,7 @@ import { amqpTable } from './amqp-envelope.js'
 import { type Inequivalent, inequivalentOf, isInUse, isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
 import type { QueueState } from './amqp-subscription.js'
+import { needsExclusive } from './amqp-versions.js'
 import type { Binding, Exchange, Queue, Topology } from './transport.js'
 
 /** The declaring channel of one link. */
@@ -210,14 +211,4 @@ export class AmqpTopology {
     this.#channel = channel
     return channel
   }
-}
-
-/**
- * RabbitMQ 4.3 and later refuse queues that are neither durable nor exclusive; Celery's next version declares the queues
- * of remote control and events as exclusive for that reason.
- */
-export function needsExclusive({ durable, exclusive }: Queue, serverVersion: string): boolean {
-  if (durable || exclusive) return false
-  const [major = 0, minor = 0] = serverVersion.split('.').map(Number)
-  return major > 4 || (major === 4 && minor >= 3)
 }

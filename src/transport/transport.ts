@@ -100,7 +100,10 @@ export interface DeleteQueueOptions {
 export interface Capabilities {
   readonly priorities: boolean
   readonly nativeDelay: boolean
-  /** Whether `setPrefetch` reaches a consumer that is already running (not so for quorum queues). */
+  /**
+   * Whether one prefetch count holds for all queues of a subscription, and `setPrefetch` reaches consumers that run
+   * already. A quorum queue has its own in any case (`ConsumeOptions.globalPrefetch`).
+   */
   readonly livePrefetch: boolean
   /** Whether fanout exchanges reach every bound queue (remote control, events). */
   readonly fanout: boolean

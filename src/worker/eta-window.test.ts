@@ -127,8 +127,11 @@ describe('EtaWindow', () => {
   })
 
   it('CFG-201 is of 1000, or leaves the rest of worker_eta_task_limit to what is fetched besides', () => {
-    expect([etaWindowSize(null, 8), etaWindowSize(100, 8), etaWindowSize(4, 8)]).toEqual([1000, 92, 1])
-    expect(etaWindowSize(1, 8)).toBe(0)
+    const growing = { maximum: 8, spare: Number.POSITIVE_INFINITY }
+    expect([null, 100, 4, 1].map((limit) => etaWindowSize(limit, growing))).toEqual([1000, 92, 1, 0])
+    expect([null, 100, 4, 1].map((limit) => etaWindowSize(limit, { ...growing, spare: 3 }))).toEqual([
+      3, 3, 1, 0,
+    ])
     const { hold, parked, reach } = setUp(0)
     hold('a', 900)
     hold('b', 2_000)

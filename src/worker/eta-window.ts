@@ -49,12 +49,15 @@ interface Wait<Waiting extends Parkable> {
 
 /**
  * How many requests may wait in a worker: 1000, or with `worker_eta_task_limit` so many that with all else that is
- * fetched no more than this limit is held.
+ * fetched no more than this limit is held; and never more than have a place in a prefetch count that does not grow.
  */
-export function etaWindowSize(etaTaskLimit: number | null, prefetch: number): number {
-  if (etaTaskLimit === null) return defaultSize
+export function etaWindowSize(
+  etaTaskLimit: number | null,
+  { maximum, spare }: Pick<Prefetch, 'maximum' | 'spare'>,
+): number {
+  if (etaTaskLimit === null) return Math.min(defaultSize, spare)
   // Where only one message may be held at all, none may stand in the way of the others.
-  return Math.max(etaTaskLimit > 1 ? 1 : 0, etaTaskLimit - prefetch)
+  return Math.min(Math.max(etaTaskLimit > 1 ? 1 : 0, etaTaskLimit - maximum), spare)
 }
 
 /** The waiting requests of one session. */

@@ -3,7 +3,7 @@ import { silentLogger } from '../logger.js'
 import { Prefetch } from './prefetch.js'
 
 function setUp(
-  change: { multiplier?: number; concurrency?: number; etaTaskLimit?: number } = {},
+  change: { multiplier?: number; concurrency?: number; etaTaskLimit?: number; isStatic?: boolean } = {},
   ...rest: [number?, boolean?]
 ) {
   const told: number[] = []
@@ -13,6 +13,7 @@ function setUp(
       concurrency: change.concurrency ?? 4,
       multiplier: change.multiplier ?? 4,
       etaTaskLimit: change.etaTaskLimit,
+      isStatic: change.isStatic ?? false,
       logger: { ...silentLogger, warn: (_fields, text) => void warnings.push(text ?? '') },
       apply: async (count) => void told.push(count),
     },
@@ -47,6 +48,20 @@ describe('Prefetch', () => {
     expect(prefetch.value).toBe(16)
     prefetch.increment()
     expect(prefetch.value).toBe(10)
+  })
+
+  it('WRK-022 WRK-025 stays as it is where the broker follows no changes, after a loss too, and leaves room for what can run', () => {
+    const { prefetch } = setUp({ isStatic: true }, 3, true)
+    expect(prefetch.wireValue).toBe(16)
+    expect(prefetch.isReduced).toBe(false)
+    prefetch.increment()
+    expect(prefetch.isStale).toBe(false)
+    prefetch.decrement()
+    expect(prefetch.isStale).toBe(false)
+    expect(prefetch.spare).toBe(6)
+    expect(setUp({ isStatic: true, multiplier: 1 }).prefetch.spare).toBe(0)
+    expect(setUp({ isStatic: true, multiplier: 0 }).prefetch.spare).toBe(Number.POSITIVE_INFINITY)
+    expect(setUp().prefetch.spare).toBe(Number.POSITIVE_INFINITY)
   })
 
   it('WRK-020 never goes below 1', () => {

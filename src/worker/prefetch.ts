@@ -4,7 +4,8 @@
  *
  * Rule 1: 0 means no limit and is never changed. Rule 2: a decrement never goes below 1. Rule 3: more than 65535 is
  * not a value AMQP has, so the limit is then lifted, with a warning. Rule 4: changes of one tick become one call, and
- * one call is under way at a time.
+ * one call is under way at a time. Rule 5: where the broker does not follow changes, none is made: what waits takes from
+ * a count that cannot grow with it, and one that a loss had lowered would stay low.
  */
 import type { Logger } from '../logger.js'
 
@@ -17,6 +18,8 @@ export interface PrefetchOptions {
   readonly multiplier: number
   /** `worker_eta_task_limit`: the most that ETAs may raise the count to; also lowers a higher start. */
   readonly etaTaskLimit: number | undefined
+  /** Whether running consumers keep the count that they started with (surface WRK-022). */
+  readonly isStatic?: boolean
   readonly logger: Logger
   /** Tells the broker. */
   apply(count: number): Promise<void>
@@ -33,8 +36,9 @@ export class Prefetch {
   constructor(options: PrefetchOptions, running = 0, reduce = false) {
     this.options = options
     const most = this.maximum
+    const isReduced = reduce && most > 0 && !options.isStatic
     // After a loss the tasks that still run hold their share, so that we do not fetch more than we can start.
-    this.count = reduce && most > 0 ? Math.max(options.multiplier, most - running * options.multiplier) : most
+    this.count = isReduced ? Math.max(options.multiplier, most - running * options.multiplier) : most
     this.reduced = this.count < most
     this.told = wireCount(this.count, options.logger)
   }
@@ -42,6 +46,16 @@ export class Prefetch {
   /** Concurrency times multiplier. */
   get maximum(): number {
     return this.options.concurrency * this.options.multiplier
+  }
+
+  /**
+   * How many that wait for their time may hold a place: any number where the count grows with them, else half of what is
+   * fetched ahead, so that none ever stands in the way of what could run.
+   */
+  get spare(): number {
+    const { concurrency, isStatic } = this.options
+    if (!isStatic || this.maximum === 0) return Number.POSITIVE_INFINITY
+    return Math.floor((this.maximum - concurrency) / 2)
   }
 
   /** The count as the worker sees it. */
@@ -61,7 +75,7 @@ export class Prefetch {
 
   /** A delivery waits for its ETA: fetch one more meanwhile. `flush` tells the broker. */
   increment(): void {
-    if (this.count === 0) return
+    if (this.count === 0 || this.options.isStatic) return
     const limit = this.options.etaTaskLimit
     const raised = this.count + 1
     this.count = limit === undefined ? raised : Math.min(raised, limit)
@@ -69,7 +83,7 @@ export class Prefetch {
 
   /** A delivery no longer waits. */
   decrement(): void {
-    if (this.count > 0) this.count = Math.max(1, this.count - 1)
+    if (this.count > 0 && !this.options.isStatic) this.count = Math.max(1, this.count - 1)
   }
 
   /** Called for each acknowledgement: gives back one share after a loss, until the maximum is reached. */

@@ -14,7 +14,13 @@ import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError, ConnectivityError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Deadline } from '../service.js'
-import type { Connection, ConsumeOptions, Subscription, Topology } from '../transport/transport.js'
+import type {
+  Capabilities,
+  Connection,
+  ConsumeOptions,
+  Subscription,
+  Topology,
+} from '../transport/transport.js'
 
 /** When to try again. */
 export interface ReconnectPolicy {
@@ -39,7 +45,7 @@ export interface SessionOptions {
   topology(queues: readonly string[]): Topology
   readonly queues: readonly string[]
   /** Makes the receiving end of a new connection; what it asks for waits until the subscription is there. */
-  receive(wishes: Wishes, isRestart: boolean): Receiver
+  receive(wishes: Wishes, isRestart: boolean, capabilities: Capabilities): Receiver
   /** What else lives on each connection. */
   readonly companion?: Companion | undefined
   /** Removes what waits in the queues before the first consuming. */
@@ -289,7 +295,7 @@ export class Session {
         setPrefetch: async (count) => (await ready).setPrefetch(count),
         takeParked: (dueBeforeMs) => void ready.then((open) => open.takeParked?.(dueBeforeMs)),
       }
-      const receiver = this.options.receive(wishes, isRestart)
+      const receiver = this.options.receive(wishes, isRestart, connection.capabilities)
       const subscription = await connection.consume(queues, { ...receiver, noAck: false })
       found(subscription)
       this.stopping.signal.throwIfAborted()

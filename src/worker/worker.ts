@@ -34,7 +34,7 @@ import { Prefetch } from './prefetch.js'
 import { Refusals } from './refusals.js'
 import type { Desk } from './request.js'
 import { Revocations } from './revocations.js'
-import { type Receiver, Session, type Wishes } from './session.js'
+import { Session, type SessionOptions, type Wishes } from './session.js'
 import { Throttle } from './throttle.js'
 import { Timer } from './timer.js'
 import { workerTopology } from './topology.js'
@@ -412,9 +412,10 @@ export class Worker {
     const { conf, codec } = this.app
     const accept = codec.accepting(conf.acceptContent)
     const find = this.options.openTransport ?? ((url: string) => this.app.transport(url))
-    const receive = (wishes: Wishes, isRestart: boolean): Receiver => {
-      const prefetch = this.makePrefetch((count) => wishes.setPrefetch(count), isRestart)
-      const windowSize = etaWindowSize(conf.workerEtaTaskLimit, prefetch.maximum)
+    const receive: SessionOptions['receive'] = (wishes, isRestart, { livePrefetch }) => {
+      const isStatic = !livePrefetch || (conf.workerDetectQuorumQueues && this.app.queues.hasQuorum)
+      const prefetch = this.makePrefetch(wishes, isRestart, isStatic)
+      const windowSize = etaWindowSize(conf.workerEtaTaskLimit, prefetch)
       const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
       const parts = { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger }
       const eta = { etaWindowSize: windowSize, takeParked: (due: number) => wishes.takeParked(due) }
@@ -422,7 +423,6 @@ export class Worker {
       this.consumer = consumer
       this.prefetch = prefetch
       if (this.shutdownKind !== undefined) consumer.quiet()
-      const isStatic = conf.workerDetectQuorumQueues && this.app.queues.hasQuorum
       if (isStatic) this.logger.info({}, 'Global QoS is disabled. Prefetch count in now static.')
       return {
         prefetch: prefetch.wireValue,
@@ -458,14 +458,15 @@ export class Worker {
     })
   }
 
-  private makePrefetch(apply: (count: number) => Promise<void>, isRestart: boolean): Prefetch {
+  private makePrefetch(wishes: Wishes, isRestart: boolean, isStatic: boolean): Prefetch {
     const { conf } = this.app
     const options = {
       concurrency: this.concurrency,
       multiplier: this.options.prefetchMultiplier ?? conf.workerPrefetchMultiplier,
       etaTaskLimit: conf.workerEtaTaskLimit ?? undefined,
+      isStatic,
       logger: this.logger,
-      apply,
+      apply: (count: number) => wishes.setPrefetch(count),
     }
     const isReduced = isRestart && conf.workerEnablePrefetchCountReduction
     return new Prefetch(options, this.ledger.active().length, isReduced)
