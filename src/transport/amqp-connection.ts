@@ -87,6 +87,7 @@ export class AmqpConnection implements Connection {
     this.#topology = new AmqpTopology(link, logger)
     this.#parking = new AmqpParking({
       clock,
+      logger,
       declare: (topology) => this.declare(topology),
       publish: (messages) => this.publish(messages),
     })
@@ -280,6 +281,7 @@ export class AmqpConnection implements Connection {
     }
     for (const subscription of this.#subscriptions) subscription.end()
     this.#getAcks?.end()
+    this.#parking.end()
     const error = cause ?? this.#ended('go on')
     this.#over.abort(error)
     for (const link of this.#links) link.lose(error)

@@ -11,10 +11,13 @@
  *         early is parked again.
  * Rule 4: the queues are quorum queues that dead-letter at least once (RabbitMQ 3.10): a classic one would drop what the
  *         broker was about to hand on when it fell.
+ * Rule 5: what finds no waiting place, such as for want of the right to declare one, is kept here until its time and then
+ *         given back, so that it always has an owner; it holds its place of the prefetch window, as in Celery.
  */
 import type { Envelope } from '../../protocol/envelope.js'
 import type { Clock } from '../clock.js'
 import { InvalidArgumentError, UnroutableError } from '../errors.js'
+import type { Logger } from '../logger.js'
 import type { Delivery, Outgoing, Topology } from './transport.js'
 
 const prefix = 'celeriac.parked.'
@@ -24,19 +27,22 @@ const [shortestLevel, longestLevel] = [6, 30]
 /** What parking needs of its connection. */
 export interface ParkingDeps {
   readonly clock: Clock
+  readonly logger: Logger
   declare(topology: Topology): Promise<void>
   /** Rejects with `UnroutableError` when no queue took it. */
   publish(messages: readonly Outgoing[]): Promise<void>
 }
 
 /** What is parked, and where it is to return. */
-type Parked = Pick<Delivery, 'envelope' | 'queue'>
+type Parked = Pick<Delivery, 'envelope' | 'queue' | 'reject'> & Required<Pick<Delivery, 'isHeld'>>
 
 /** Parks the deliveries of one connection. */
 export class AmqpParking {
   readonly #deps: ParkingDeps
   readonly #declared = new Map<number, Promise<void>>()
   readonly #underWay = new Set<Promise<void>>()
+  /** Each gives a message back that was kept here; the end of the connection does so too. */
+  readonly #kept = new Set<() => void>()
 
   constructor(deps: ParkingDeps) {
     this.#deps = deps
@@ -44,10 +50,13 @@ export class AmqpParking {
 
   /**
    * Resolves when the broker has confirmed the copy that will come back before `untilMs`, and `settle` has resolved for
-   * the original.
+   * the original; or when the original is kept here instead. Rejects when its connection is lost.
    */
   async park(parked: Parked, untilMs: number, settle: () => Promise<void>): Promise<void> {
-    const parking = this.#copy(parked, untilMs).then(settle)
+    const parking = this.#copy(parked, untilMs).then(settle, (error: unknown) => {
+      if (error instanceof InvalidArgumentError || !parked.isHeld()) throw error
+      this.#keep(parked, untilMs, error)
+    })
     this.#underWay.add(parking)
     try {
       await parking
@@ -59,6 +68,29 @@ export class AmqpParking {
   /** Resolves when nothing is between copy and acknowledgement: a close in between would leave both. Never rejects. */
   async idle(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+  }
+
+  /** Gives up what is kept here: the connection has ended, and the broker has it again. */
+  end(): void {
+    for (const cancel of this.#kept) cancel()
+    this.#kept.clear()
+  }
+
+  #keep(parked: Parked, untilMs: number, error: unknown): void {
+    const { queue } = parked
+    const { clock, logger } = this.#deps
+    // One line for all that are kept at a time.
+    if (this.#kept.size === 0)
+      logger.warn(
+        { err: error, queue },
+        `A message of ${queue} that is due later is kept here, since the broker cannot keep it: it takes up room ` +
+          'among what this worker fetches ahead.',
+      )
+    const cancel = clock.after(Math.max(0, untilMs - clock.now()), () => {
+      this.#kept.delete(cancel)
+      parked.reject({ requeue: true }).catch(() => {})
+    })
+    this.#kept.add(cancel)
   }
 
   async #copy({ envelope, queue }: Parked, untilMs: number): Promise<void> {
