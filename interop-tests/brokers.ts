@@ -1,6 +1,6 @@
 /** The brokers that the interop suites run over: what each is called, how it is started, what it can. */
 import { randomUUID } from 'node:crypto'
-import { noRabbit, RabbitServer, type RabbitServerOptions } from './rabbitmq-server.js'
+import { noRabbit, noRelease, RabbitServer, type RabbitServerOptions } from './rabbitmq-server.js'
 import { noRedis, RedisSentinels, RedisServer, type RedisServerOptions } from './redis-server.js'
 
 /** Where one shop has its messages and results, for both languages. */
@@ -125,7 +125,9 @@ export class RabbitKind implements BrokerKind {
     this.options = options
     this.sharesResults = options.results !== 'rpc'
     this.name = this.sharesResults ? 'rabbitmq' : 'rabbitmq with rpc results'
-    this.missing = noRabbit ?? (this.sharesResults ? noRedis : undefined)
+    const release = options.server?.release
+    this.missing =
+      (release === undefined ? noRabbit : noRelease(release)) ?? (this.sharesResults ? noRedis : undefined)
   }
 
   async start(): Promise<RabbitBroker> {

@@ -37,11 +37,18 @@ const usualRelease: RabbitRelease = {
   programs: process.env.CELERIAC_RABBITMQ_PROGRAMS,
 }
 
-/** Those of RabbitMQ 4, from where scripts/rabbitmq-4.sh lays them. */
-export const rabbit4: readonly (RabbitRelease & { readonly name: string; readonly programs: string })[] = [
-  { name: 'RabbitMQ 4.0', image: 'rabbitmq:4.0', programs: join(servers, 'rabbitmq-trixie', 'bin') },
-  { name: 'RabbitMQ 4.3', image: 'rabbitmq:4.3', programs: join(servers, 'rabbitmq-forky', 'bin') },
-]
+/** Those of RabbitMQ 4 that the tests know, by name, from where scripts/rabbitmq-4.sh lays them. */
+export const rabbit4 = {
+  '4.0': { image: 'rabbitmq:4.0', programs: join(servers, 'rabbitmq-trixie', 'bin') },
+  '4.3': { image: 'rabbitmq:4.3', programs: join(servers, 'rabbitmq-forky', 'bin') },
+} as const satisfies Readonly<Record<string, RabbitRelease>>
+
+/** As `noRabbit`, of one of `rabbit4`. */
+export function noRelease({ programs = '' }: RabbitRelease): string | undefined {
+  return process.env.CI || containerEngine || existsSync(programs)
+    ? undefined
+    : 'scripts/rabbitmq-4.sh could not lay RabbitMQ 4 here, which takes the packages of Debian'
+}
 
 function script({ programs }: RabbitRelease, name: 'rabbitmq-server' | 'rabbitmqctl' | 'epmd'): string {
   if (containerEngine !== undefined) return name
@@ -153,6 +160,11 @@ export class RabbitServer {
   /** What the server printed, over all its starts. */
   get log(): string {
     return this.output
+  }
+
+  /** Of this server, such as `4.3.6`. */
+  get version(): string {
+    return /RabbitMQ (\d+\.\d+\.\d+)/.exec(this.output)?.[1] ?? ''
   }
 
   /** The URL of a virtual host, for a user of it. */

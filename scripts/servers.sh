@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves (redis-server, redis-sentinel, rabbitmq-server, and openssl
-# for their certificates) when they are missing and apt may be used. Where a container engine answers, the servers run
-# there instead (interop-tests/container-engine.ts). Elsewhere it says what to install; the tests then skip what needs a
+# for their certificates) when they are missing and apt may be used, and lays RabbitMQ 4 beside them
+# (scripts/rabbitmq-4.sh). Where a container engine answers, the servers run there instead (interop-tests/container-engine.ts). Elsewhere it says what to install; the tests then skip what needs a
 # server, and fail in CI. Safe to call from several processes at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,8 @@ if { [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ]; } && [ -x node_mo
   node_modules/.bin/tsx -e "import('./interop-tests/container-engine.ts').then((it) => process.exit(it.containerEngine ? 0 : 1))"; then
   programs=(openssl)
 fi
+# Beside the machine's own: without them the tests of RabbitMQ 4 skip, and fail in CI.
+[ "${#programs[@]}" -eq 1 ] || for suite in trixie forky; do scripts/rabbitmq-4.sh "$suite" || break; done
 missing=()
 for program in "${programs[@]}"; do
   command -v "$program" >/dev/null 2>&1 || missing+=("$program")

@@ -84,7 +84,7 @@ export class AmqpConnection implements Connection {
       fanout: true,
     }
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
-    this.#topology = new AmqpTopology(link, logger)
+    this.#topology = new AmqpTopology(link, () => options.openLink(this.#over.signal), logger)
     this.#parking = new AmqpParking({
       clock,
       logger,
@@ -164,6 +164,7 @@ export class AmqpConnection implements Connection {
       link: this.#main,
       logger: this.#options.logger,
       parking: this.#parking,
+      stateOf: (queue) => this.#topology.stateOf(queue),
       redeclare: async (queue) => void (await this.#topology.redeclare([queue])),
       onEnded: (ended) => this.#subscriptions.delete(ended),
     })

@@ -16,6 +16,8 @@ const notFound = 404
 const resourceLocked = 405
 const preconditionFailed = 406
 const notAllowed = 530
+/** The code for a deprecated feature that the server's configuration or version no longer permits. */
+const internalError = 541
 /** The code of what a server does not do, such as a common prefetch limit with quorum queues. */
 export const notImplemented = 540
 
@@ -41,6 +43,11 @@ export function replyCode(error: unknown): number | undefined {
 /** True when there is no such queue or exchange. */
 export function isNotFound(error: unknown): boolean {
   return replyCode(error) === notFound
+}
+
+/** True when the server no longer permits what was asked. */
+export function isDenied(error: unknown): boolean {
+  return replyCode(error) === internalError
 }
 
 /** True when a queue was not deleted because it has consumers. */
@@ -99,12 +106,14 @@ export function typedAmqpError(error: unknown, what: string, shownUrl: string): 
   }
 }
 
+/** Bytes; a server that wants more than it was offered closes without a word. */
+const leastFrameOf41 = 8192
 /** How amqplib and OpenSSL put that the other side is no AMQP server, or that one of the two expects TLS. */
 const speaksOtherwise =
   /^Frame size \d+ exceeds|^Invalid frame|wrong version number|ECONNRESET|opening handshake/
 
 /** The error of an attempt to connect: `BrokerUnavailableError` with the server's words. */
-export function connectError(error: unknown, shownUrl: string): CeleriacError {
+export function connectError(error: unknown, shownUrl: string, frameMax = 0): CeleriacError {
   if (error instanceof CeleriacError) return error
   // amqplib does not tell why the server closes instead of opening the virtual host
   const code = /got <ConnectionClose/.test(wordsOf(error)) ? notAllowed : replyCode(error)
@@ -114,7 +123,9 @@ export function connectError(error: unknown, shownUrl: string): CeleriacError {
       : code === notAllowed
         ? ' Check that the virtual host of the URL exists and that the user has rights on it.'
         : speaksOtherwise.test(wordsOf(error))
-          ? ' What answers there does not speak as the URL says: check its port, and amqp:// or amqps://.'
+          ? frameMax > 0 && frameMax < leastFrameOf41
+            ? ` RabbitMQ 4.1 and later want a frame_max of at least ${leastFrameOf41}.`
+            : ' What answers there does not speak as the URL says: check its port, and amqp:// or amqps://.'
           : ''
   return new BrokerUnavailableError(
     `the broker ${shownUrl} cannot be reached: ${wordsOf(error).trim()}${hint === '' ? '' : `.${hint}`}`,

@@ -19,6 +19,7 @@ import { AmqpConnection } from './amqp-connection.js'
 import { AmqpLink } from './amqp-link.js'
 import { createAmqpTransport } from './amqp-transport.js'
 import { amqpTarget } from './amqp-url.js'
+import { suspendsSlowConsumers } from './amqp-versions.js'
 import { Collector, message, textOf, toQueue } from './collector.conformance.js'
 import type { Connection, Queue } from './transport.js'
 
@@ -220,7 +221,7 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
     })
 
     it('splits a message over frames of the size that was agreed on', async () => {
-      const connection = await connect({ frame_max: 4096 })
+      const connection = await connect({ frame_max: 8192 })
       await declare(connection, durable(queue))
       const body = Uint8Array.from({ length: 50_000 }, (_, index) => index % 251)
       await connection.publish([
@@ -321,7 +322,10 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
         return connection
       }
 
-      it('notices messages that wait for nobody, consumes anew, and leaves alone what is held', async () => {
+      it('notices messages that wait for nobody, consumes anew, and leaves alone what is held', async ({
+        skip,
+      }) => {
+        if (suspendsSlowConsumers(server.version)) skip('the processes of this RabbitMQ cannot be asked so')
         const connection = await watching()
         await declare(connection, durable(queue))
         await connection.publish(toQueue(queue, ['a']))
@@ -384,6 +388,7 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       await collector.count(2)
       await collector.deliveries[1]?.ack()
       await collector.count(3)
+      if (!connection.capabilities.livePrefetch) return
       const wrong = await connect()
       await expect(wrong.consume([queue], new Collector().options(2))).rejects.toThrow(/x-queue-type/)
     })
@@ -471,7 +476,10 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       await expect(other.consume([queue], collector.options(0))).rejects.toThrow(/no queue/)
     })
 
-    it('is lost when a message is held for longer than consumer_timeout, and says what to change', async () => {
+    it('is lost when a message is held for longer than consumer_timeout, and says what to change', async ({
+      skip,
+    }) => {
+      if (suspendsSlowConsumers(server.version)) skip('this RabbitMQ has no such limit for classic queues')
       const limit = (tickMs: number, timeoutMs: number): Promise<string> =>
         server.ctl(
           'eval',
@@ -528,6 +536,28 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
       const next = await connect()
       await lengthOf(next, 0)
     }, 30_000)
+  })
+
+  it('WRK-039 keeps what cannot be parked until it is due, and then gives it back', async () => {
+    const vhost = randomUUID()
+    await server.addVhost(vhost)
+    const owner = await connect({}, server.urlOf(vhost))
+    await declare(owner, durable(queue))
+    await owner.publish(toQueue(queue, ['a']))
+    await server.addUser(vhost, 'narrow', { vhost, configure: '^q-' })
+    const narrow = await connect({}, server.urlOf(vhost, vhost, 'narrow'))
+    const collector = await consume(narrow)
+    await collector.count(1)
+    const due = Date.now() + 400
+    await collector.deliveries[0]?.park?.(due)
+    expect(logged.join()).toMatch(/kept here/)
+    expect(await owner.queueLength(queue)).toBe(0)
+    await collector.count(2)
+    expect(Date.now()).toBeGreaterThanOrEqual(due - 5)
+    expect(collector.deliveries[1]?.redelivered).toBe(true)
+    await collector.deliveries[1]?.park?.(Date.now() + 3_600_000)
+    await narrow.close()
+    await lengthOf(owner, 1)
   })
 
   describe('connecting', () => {

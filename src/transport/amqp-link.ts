@@ -142,7 +142,7 @@ export class AmqpLink {
       // One that comes after all must not stay open: the signal destroys its socket.
       opening.catch(() => {})
       if (signal?.aborted) throw signal.reason
-      throw connectError(error, target.shownUrl)
+      throw connectError(error, target.shownUrl, target.frameMax)
     } finally {
       late()
       signal?.removeEventListener('abort', stop)

@@ -6,7 +6,9 @@
  *         WRK-022).
  * Rule 2: a queue that is deleted under us (basic.cancel) is declared and consumed again; when that fails the connection
  *         is lost, for a worker that is connected consumes.
- * Rule 3: a channel that the server closes takes its deliveries with it, so the connection is lost.
+ * Rule 3: a channel that the server closes takes its deliveries with it, so the connection is lost. So it is when the
+ *         server suspends a consumer that holds a message for too long (RabbitMQ 4.3): it has given that to others, and
+ *         does not say which.
  * Rule 4: a broker may lose a consumer without a word. Where messages wait, there is room for them and none has come
  *         between two looks (amqp-watch.ts), the queue is consumed anew, which leaves what is held alone; when that does
  *         not help and nothing is held, the connection is lost.
@@ -20,6 +22,7 @@ import { amqpTable } from './amqp-envelope.js'
 import { isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
 import type { AmqpParking } from './amqp-parking.js'
+import { suspendsSlowConsumers } from './amqp-versions.js'
 import type { ConsumeOptions, Delivery, Subscription } from './transport.js'
 
 /** What a look at a queue tells; undefined when there is no such queue. */
@@ -39,6 +42,7 @@ export interface SubscriptionDeps {
   readonly parking: AmqpParking
   /** Declares again what this connection knows of a queue. */
   redeclare(queue: string): Promise<void>
+  stateOf(queue: string): Promise<QueueState>
   onEnded(subscription: AmqpSubscription): void
 }
 
@@ -214,10 +218,29 @@ export class AmqpSubscription implements Subscription {
   }
 
   async #resume(queue: string): Promise<void> {
-    const { logger } = this.#deps
+    const { logger, link } = this.#deps
+    if (await this.#isSuspended(queue)) {
+      link.lose(
+        new Error(
+          `a message of the queue '${queue}' was held longer than the consumer_timeout of the broker: raise it there, ` +
+            'or shorten the tasks',
+        ),
+      )
+      return
+    }
     logger.warn({ queue }, `The broker cancelled the consumer of ${queue}: its queue was deleted, or moved.`)
     this.#tags.delete(queue)
     await this.#consumeAgain(queue, `the queue '${queue}' was deleted and cannot be consumed again`)
+  }
+
+  /** True for a consumer that was cancelled though its queue is there. */
+  async #isSuspended(queue: string): Promise<boolean> {
+    const { link, stateOf } = this.#deps
+    if (this.#acks.size === 0 || !suspendsSlowConsumers(link.serverVersion)) return false
+    return stateOf(queue).then(
+      (state) => state !== undefined,
+      () => false,
+    )
   }
 
   /** In place of a consumer that the broker hands nothing to. */

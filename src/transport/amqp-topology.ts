@@ -7,21 +7,31 @@
  *         places of remote control and events, which a peer of another version may have declared otherwise, and the
  *         queues of delays, which another app may have as another type, are used as they are.
  * Rule 3: what was declared is remembered by queue, to be declared again when it has been deleted.
+ * Rule 4: where the server permits no queues that are neither durable nor exclusive (RabbitMQ 4.3, unless its
+ *         configuration says otherwise), they are declared durable, as Celery's control_queue_durable has it. Exclusive
+ *         ones would shut out a second worker of the same name, and ourselves after a connection that the server has not
+ *         missed yet. Being asked for such a queue it ends the whole connection, so one of its own asks first.
  */
-import type { Channel } from 'amqplib'
+import type { Channel, Options } from 'amqplib'
 import { BrokerUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { amqpTable } from './amqp-envelope.js'
-import { type Inequivalent, inequivalentOf, isInUse, isNotFound } from './amqp-errors.js'
+import { type Inequivalent, inequivalentOf, isDenied, isInUse, isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
 import type { QueueState } from './amqp-subscription.js'
-import { needsExclusive } from './amqp-versions.js'
+import { mayDenyTransient } from './amqp-versions.js'
 import type { Binding, Exchange, Queue, Topology } from './transport.js'
+
+/** The closing handshake of a connection that asked one thing. */
+const probeCloseMs = 1000
 
 /** The declaring channel of one link. */
 export class AmqpTopology {
   readonly #link: AmqpLink
+  readonly #openLink: () => Promise<AmqpLink>
   readonly #logger: Logger
+  /** Rule 4, once it is known. */
+  #isTransientDenied: Promise<boolean> | undefined
   #channel: Channel | undefined
   #turn: Promise<unknown> = Promise.resolve()
   readonly #exchanges = new Map<string, Exchange>()
@@ -30,8 +40,10 @@ export class AmqpTopology {
   /** Exchanges that are known to be there. */
   readonly #seen = new Set<string>()
 
-  constructor(link: AmqpLink, logger: Logger) {
+  /** `openLink` opens another to the same server. */
+  constructor(link: AmqpLink, openLink: () => Promise<AmqpLink>, logger: Logger) {
     this.#link = link
+    this.#openLink = openLink
     this.#logger = logger
   }
 
@@ -128,12 +140,9 @@ export class AmqpTopology {
 
   async #declareQueue(queue: Queue): Promise<void> {
     const { name, durable, exclusive, autoDelete, arguments: args } = queue
-    const how = {
-      durable,
-      exclusive: exclusive || needsExclusive(queue, this.#link.serverVersion),
-      autoDelete,
-      arguments: amqpTable(args),
-    }
+    const asked = { durable, exclusive, autoDelete, arguments: amqpTable(args) }
+    const isDenied = !durable && !exclusive && (await this.#deniesTransient(name, asked))
+    const how = { ...asked, durable: durable || isDenied }
     try {
       await this.#unlessDifferent(
         `declare the queue '${name}'`,
@@ -146,6 +155,28 @@ export class AmqpTopology {
       throw isAway ? new BrokerUnavailableError(error.message, { cause: error }) : error
     }
     this.#queues.set(name, queue)
+  }
+
+  /** Asks once, by the first such queue. */
+  #deniesTransient(name: string, how: Options.AssertQueue): Promise<boolean> {
+    if (!mayDenyTransient(this.#link.serverVersion)) return Promise.resolve(false)
+    this.#isTransientDenied ??= this.#tryTransient(name, how)
+    this.#isTransientDenied.catch(() => (this.#isTransientDenied = undefined))
+    return this.#isTransientDenied
+  }
+
+  async #tryTransient(name: string, how: Options.AssertQueue): Promise<boolean> {
+    const link = await this.#openLink()
+    try {
+      const channel = await link.channel(() => {})
+      await link.answered(`declare the queue '${name}'`, () => channel.assertQueue(name, how))
+      return false
+    } catch (error) {
+      // Whatever else it has against the queue, it says again to the declaration that counts.
+      return error instanceof Error && isDenied(error.cause)
+    } finally {
+      await link.close(probeCloseMs)
+    }
   }
 
   async #bind(binding: Binding): Promise<void> {

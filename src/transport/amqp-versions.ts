@@ -2,14 +2,10 @@
  * What a version of RabbitMQ does otherwise. Nothing but the version tells: of features that it no longer permits a
  * server says nothing in its handshake.
  */
-import type { Queue } from './transport.js'
 
-/**
- * RabbitMQ 4.3 may refuse queues that are neither durable nor exclusive (where it permits them no more), and then ends the
- * whole connection; Celery's next version declares the queues of remote control and events as exclusive for that reason.
- */
-export function needsExclusive({ durable, exclusive }: Queue, serverVersion: string): boolean {
-  return !durable && !exclusive && isAtLeast43(serverVersion)
+/** Whether the server may refuse queues that are neither durable nor exclusive; RabbitMQ 4.3 does so by default. */
+export function mayDenyTransient(serverVersion: string): boolean {
+  return isAtLeast(serverVersion, 4, 0)
 }
 
 /**
@@ -17,10 +13,18 @@ export function needsExclusive({ durable, exclusive }: Queue, serverVersion: str
  * 4.3 on RabbitMQ takes the flag without a word and does as if it was not there.
  */
 export function knowsCommonPrefetch(serverVersion: string): boolean {
-  return !isAtLeast43(serverVersion)
+  return !isAtLeast(serverVersion, 4, 3)
 }
 
-function isAtLeast43(serverVersion: string): boolean {
-  const [major = 0, minor = 0] = serverVersion.split('.').map(Number)
-  return major > 4 || (major === 4 && minor >= 3)
+/**
+ * Whether a message of a quorum queue that is held for longer than consumer_timeout costs the consumer, and not its
+ * channel. Such a consumer is only suspended: what is acknowledged later wakes it, under a tag that amqplib has forgotten.
+ */
+export function suspendsSlowConsumers(serverVersion: string): boolean {
+  return isAtLeast(serverVersion, 4, 3)
+}
+
+function isAtLeast(serverVersion: string, major: number, minor: number): boolean {
+  const [ofServer = 0, minorOfServer = 0] = serverVersion.split('.').map(Number)
+  return ofServer > major || (ofServer === major && minorOfServer >= minor)
 }
