@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { type REPLServer, start } from 'node:repl'
+import type { REPLServer } from 'node:repl'
 import { PassThrough } from 'node:stream'
 import type { Command } from 'commander'
 import * as celeriac from '../../index.js'
@@ -30,6 +30,8 @@ export function shellCommand(parent: Command, terminal: Terminal): void {
         )
       }
       const lines = terminal.stdin.isTTY ? undefined : new PassThrough()
+      // Only here: it brings node:domain, which makes every callback of a process slower, in a worker too.
+      const { start } = await import('node:repl')
       const repl = start({
         prompt: 'celeriac> ',
         input: lines ?? terminal.stdin,
