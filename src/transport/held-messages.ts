@@ -6,11 +6,13 @@
  * Rule 3: what is not certainly ours any more is not to be started, and its connection is of no use (Rule 1 of
  *         transport.ts): all that it holds may have been taken at the same time.
  * Rule 4: a store that cannot settle is lost: the message's fate is unknown, and the connection dies whole.
+ * Rule 5: what is being handed over stays held until that is answered, so that it may be settled in another way after a
+ *         refusal; the connection is not closed meanwhile.
  */
-import { DeliveryLostError, LeaseLostError } from '../errors.js'
+import { ConnectivityError, DeliveryLostError, LeaseLostError } from '../errors.js'
 import { type Seated, Seats } from '../seats.js'
-import type { Claimed, QueueStore, Settling } from './queue-store.js'
-import type { AckWatcher, Delivery } from './transport.js'
+import type { Claimed, Parcel, QueueStore, Settling, Stored } from './queue-store.js'
+import type { AckWatcher, Delivery, Handover } from './transport.js'
 
 interface Pending {
   readonly delivery: HeldDelivery
@@ -32,6 +34,7 @@ export class HeldMessages {
   #asked: readonly Pending[] = []
   #flushing: Promise<void> | undefined
   #turn: Promise<void> | undefined
+  readonly #handing = new Set<Promise<unknown>>()
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
     settle: (delivery, how, untilMs) =>
@@ -39,6 +42,7 @@ export class HeldMessages {
         this.#settle(delivery, how, { onAcknowledged: resolve, onUnacknowledged: reject }, untilMs)
       }),
     acknowledge: (delivery, watcher) => this.#settle(delivery, 'ack', watcher),
+    handOver: (delivery, what, acks) => this.#handOver(delivery, what, acks),
     isHeld: (delivery) => this.#isHeld(delivery),
   }
   #ended: { readonly cause: Error | undefined } | undefined
@@ -51,8 +55,8 @@ export class HeldMessages {
 
   /** Takes charge of a claimed message; `free` is called once it is settled or lost. */
   hold(claimed: Claimed, free: () => void = () => {}): Delivery {
-    const isParkable = this.#store.parking?.accepts(claimed) === true
-    const delivery = new (isParkable ? ParkableDelivery : HeldDelivery)(claimed, this.#holder, free)
+    const isKept = this.#store.parking?.accepts(claimed) === true
+    const delivery = new (isKept ? KeptDelivery : HeldDelivery)(claimed, this.#holder, free)
     this.#held.add(delivery)
     return delivery
   }
@@ -79,9 +83,10 @@ export class HeldMessages {
     return this.#held.all().map((delivery) => delivery.claimed)
   }
 
-  /** Resolves when every settling asked for so far has been answered. */
+  /** Resolves when every settling and handover asked for so far has been answered. */
   async flushed(): Promise<void> {
-    while (this.#flushing !== undefined) await this.#flushing
+    while (this.#flushing !== undefined || this.#handing.size > 0)
+      await Promise.allSettled([this.#flushing, ...this.#handing])
   }
 
   /** Ends all: what consumers still hold goes back to the broker in its order. Later settlings are refused. */
@@ -136,6 +141,33 @@ export class HeldMessages {
     }
     this.#pending.push({ delivery, how, untilMs, watcher })
     this.#flushing ??= this.#flush()
+  }
+
+  #handOver(delivery: HeldDelivery, what: Handover, acks: boolean): Promise<boolean> {
+    const parcel = parcelOf(what)
+    if (parcel === undefined) return Promise.resolve(false)
+    const handing = this.#handedOver(delivery, parcel, acks)
+    this.#handing.add(handing)
+    const forget = (): void => void this.#handing.delete(handing)
+    handing.then(forget, forget)
+    return handing
+  }
+
+  async #handedOver(delivery: HeldDelivery, parcel: Parcel, acks: boolean): Promise<boolean> {
+    const { claimed } = delivery
+    if (this.#ended !== undefined || (acks && !this.#held.has(delivery))) throw this.#lost(claimed)
+    let handed: boolean | 'gone' | undefined
+    try {
+      handed = await this.#store.handOver?.(acks ? claimed : undefined, parcel)
+    } catch (error) {
+      if (!(error instanceof ConnectivityError)) throw error
+      this.#onFailure(error)
+      throw this.#lost(claimed, error)
+    }
+    if (handed === 'gone') throw this.#lost(claimed)
+    // After the end of the connection, whose end has freed it.
+    if (handed === true && acks && this.#held.delete(delivery)) delivery.free()
+    return handed === true
   }
 
   /** Whoever asked or ended is not interrupted. */
@@ -223,15 +255,28 @@ export function claimedOf(delivery: Delivery): Claimed | undefined {
   return delivery instanceof HeldDelivery ? delivery.claimed : undefined
 }
 
+/** Undefined where somebody must find out which queues they go to. */
+export function parcelOf({ messages, result, deletes }: Handover): Parcel | undefined {
+  const stored: Stored[] = []
+  for (const { envelope, to } of messages) {
+    const { exchange, routingKey } = to
+    if (exchange !== '' || routingKey === '') return undefined
+    stored.push({ queue: routingKey, exchange, routingKey, envelope })
+  }
+  return { messages: stored, result, deletes }
+}
+
 interface Holder {
   settle(delivery: HeldDelivery, how: Pending['how'], untilMs?: number): Promise<void>
   acknowledge(delivery: HeldDelivery, watcher: AckWatcher): void
+  handOver(delivery: HeldDelivery, what: Handover, acks: boolean): Promise<boolean>
   isHeld(delivery: HeldDelivery): boolean
 }
 
 const nobody: Holder = {
   settle: () => Promise.resolve(),
   acknowledge: (_delivery, watcher) => queueMicrotask(() => watcher.onAcknowledged()),
+  handOver: () => Promise.resolve(false),
   isHeld: () => true,
 }
 
@@ -284,9 +329,13 @@ class HeldDelivery implements Delivery, Seated {
   }
 }
 
-/** Of a broker that can keep it for later. */
-class ParkableDelivery extends HeldDelivery {
+/** Of a broker that can keep it for later, and end it together with what follows. */
+class KeptDelivery extends HeldDelivery {
   park(untilMs: number): Promise<void> {
     return this.holder.settle(this, 'park', untilMs)
+  }
+
+  handOver(what: Handover, acks: boolean): Promise<boolean> {
+    return this.holder.handOver(this, what, acks)
   }
 }

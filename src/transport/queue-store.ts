@@ -1,5 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import type { Exchange, Unreadable } from './transport.js'
+import type { Exchange, Handover, Unreadable } from './transport.js'
 
 /**
  * What a broker without AMQP must offer; `VirtualConnection` makes a `Connection` of it.
@@ -24,8 +24,17 @@ export interface QueueStore {
   claimNow(queue: string): Promise<Claimed | undefined>
   /** One round trip for many. Returns those that were no longer ours (empty when all went well). */
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
+  /**
+   * Present when the store can publish, store a result and settle in one step: `Delivery.handOver` for `claimed`, or for
+   * what was acknowledged before. `false`: refused, nothing was done. `gone`: no longer ours, nothing was done.
+   */
+  handOver?(claimed: Claimed | undefined, parcel: Parcel): Promise<boolean | 'gone'>
   /** Present when a claim outlives its connection: `settle` for what lost connections to this broker claimed. */
-  settleLost?(lost: readonly Claimed[], how: Settling, wasAsked: boolean): Promise<readonly Claimed[]>
+  settleLost?(
+    lost: readonly Claimed[],
+    how: Settling | Parcel,
+    wasAsked: boolean,
+  ): Promise<readonly Claimed[]>
   /** With it: makes a claim of this connection of each; undefined in place of those that were not theirs any more. */
   adopt?(lost: readonly Claimed[]): Promise<readonly (Claimed | undefined)[]>
   /** With it: gives back, in front, what a lost store of this process claimed and was not told of; how many. */
@@ -75,6 +84,11 @@ export interface QueueStore {
  * that settles what was lost.
  */
 export type Settling = 'ack' | 'drop' | 'requeue' | 'return' | 'undo'
+
+/** A `Handover` with its messages routed. */
+export interface Parcel extends Pick<Handover, 'result' | 'deletes'> {
+  readonly messages: readonly Stored[]
+}
 
 /** A message on its way into a queue. `exchange` and `routingKey` are as published (`delivery_info`). */
 export interface Stored {

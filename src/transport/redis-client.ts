@@ -13,7 +13,7 @@ import { type Clock, systemClock } from '../clock.js'
 import type { CeleriacError } from '../errors.js'
 import { brokerUnavailable, endsConnection, typedRedisError, type UnavailableError } from './redis-errors.js'
 import { askSentinels } from './redis-sentinel.js'
-import { type RedisTarget, redisTarget } from './redis-url.js'
+import { type RedisTarget, redisTarget, serverOf } from './redis-url.js'
 
 /** An argument of a command; text goes out as UTF-8. */
 export type RedisArgument = string | number | Buffer
@@ -149,6 +149,8 @@ export class RedisClient {
   /** The URL without its password. */
   readonly shownUrl: string
   readonly db: number
+  /** `serverOf` what it is connected to. */
+  readonly server: string
   /** Settles once and never rejects: `undefined` after `close()`, the cause after a loss. */
   readonly closed: Promise<Error | undefined>
   /** The last error of the socket, for who could not connect. */
@@ -180,6 +182,7 @@ export class RedisClient {
     this.#unavailable = unavailable
     this.shownUrl = target.shownUrl
     this.db = target.db
+    this.server = serverOf(target, transportOptions)
     this.#answerMs = seconds(transportOptions['socket_timeout']) ?? defaultAnswerMs
     this.#quietMs = seconds(transportOptions['health_check_interval']) ?? 25_000
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))

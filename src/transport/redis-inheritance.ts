@@ -5,9 +5,11 @@
  * Rule 2: taking over gives it a mark of this connection, so that its lease thread renews it, and nobody renews it for
  *         the dead one. Whoever does not live to hear the answer may have done it: its mark is remembered beforehand.
  */
-import type { Claimed, Settling } from './queue-store.js'
+import { BrokerRefusedError } from '../errors.js'
+import type { Claimed, Parcel, Settling } from './queue-store.js'
 import { RedisClaimed } from './redis-claimed.js'
 import type { RedisClient } from './redis-client.js'
+import type { Handed } from './redis-handover.js'
 import { adoptScript } from './redis-lease-scripts.js'
 import type { RedisLeases } from './redis-leases.js'
 import type { MarkMaker } from './redis-mark.js'
@@ -21,6 +23,7 @@ export interface RedisInheritanceHost {
   readonly marks: MarkMaker
   readonly leases: RedisLeases
   readonly settling: RedisSettling
+  handOver(claimed: RedisClaimed, parcel: Parcel): Promise<Handed>
 }
 
 const batchSize = 500
@@ -35,13 +38,19 @@ export class RedisInheritance {
 
   /**
    * Returns those that were not held for any of us any more; with `wasAsked` not those whose lease cannot have run out: they
-   * were settled before.
+   * were settled before. Throws `BrokerRefusedError` when a parcel is refused.
    */
   async settle(
     lost: readonly RedisClaimed[],
-    how: Settling,
+    how: Settling | Parcel,
     wasAsked: boolean,
   ): Promise<readonly RedisClaimed[]> {
+    const { leases } = this.#host
+    const settled = typeof how === 'string' ? await this.#settle(lost, how) : await this.#handOver(lost, how)
+    return lost.filter((claimed) => !settled.has(claimed) && !(wasAsked && leases.isHeld(claimed)))
+  }
+
+  async #settle(lost: readonly RedisClaimed[], how: Settling): Promise<ReadonlySet<RedisClaimed>> {
     const asked = lost.flatMap((claimed) => {
       const others = claimed.otherMarks ?? []
       return [claimed, ...others.map((mark) => claimed.under(mark))].map((entry) => ({ claimed, entry }))
@@ -51,9 +60,20 @@ export class RedisInheritance {
       how,
     )
     const gone = new Set(refused)
-    const settled = new Set(asked.filter(({ entry }) => !gone.has(entry)).map(({ claimed }) => claimed))
-    const { leases } = this.#host
-    return lost.filter((claimed) => !settled.has(claimed) && !(wasAsked && leases.isHeld(claimed)))
+    return new Set(asked.filter(({ entry }) => !gone.has(entry)).map(({ claimed }) => claimed))
+  }
+
+  async #handOver(lost: readonly RedisClaimed[], parcel: Parcel): Promise<ReadonlySet<RedisClaimed>> {
+    const settled = new Set<RedisClaimed>()
+    for (const claimed of lost) {
+      const others = claimed.otherMarks ?? []
+      for (const entry of [claimed, ...others.map((mark) => claimed.under(mark))]) {
+        const handed = await this.#host.handOver(entry, parcel)
+        if (handed === false) throw new BrokerRefusedError('the server refused what follows from a task')
+        if (handed === true) settled.add(claimed)
+      }
+    }
+    return settled
   }
 
   /** A claim of this connection for each, undefined for those that are gone. Local ones stay what they are. */

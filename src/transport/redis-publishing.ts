@@ -65,11 +65,14 @@ export class RedisPublishing {
     after: readonly Error[],
   ): Promise<void> {
     signal?.throwIfAborted()
-    const placed = messages.map((message): Placed => {
-      return { message, list: this.#listOf(message), text: this.#textOf(message) }
-    })
+    const placed = messages.map((message): Placed => ({ message, ...this.place(message) }))
     const fresh = await republish(this.#client, this.#options, placed, after)
     if (fresh.length > 0) await this.push(fresh, signal)
+  }
+
+  /** Where a message goes, and what is put there; each time with a new tag. Throws `EncodeError`. */
+  place(message: Stored): { readonly list: string; readonly text: string } {
+    return { list: this.#listOf(message), text: this.#textOf(message) }
   }
 
   #listOf({ queue, envelope }: Stored): string {

@@ -23,6 +23,8 @@
  * Rule 7: what is no envelope goes with its bytes into a list of its own in the same step.
  * Rule 8: a script that fails is not undone, and any command may be refused: the key is of another type, the user may not.
  *         So a message is put into its new place first, and taken from the old one when that was done.
+ * Rule 9: HANDOVER. A task's next messages, its result and its own acknowledgement are one script, fenced by the mark: it is
+ *         acknowledged if and only if the rest was done. Each part that is refused undoes the earlier ones.
  */
 
 /** Length of a mark, and of the part that names the connection. */

@@ -13,11 +13,12 @@ import { decodeVirtualEnvelope, type ReceivedEnvelope } from '../../protocol/vir
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import type { LeaseMoment } from './lease-term.js'
-import type { Claimed, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
+import type { Claimed, Parcel, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
 import { RedisArrivals } from './redis-arrivals.js'
 import { claimScript, watchScript } from './redis-claim-scripts.js'
 import { isLocal, noMessage, RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
 import type { RedisArgument, RedisClient } from './redis-client.js'
+import { type Handed, RedisHandovers } from './redis-handover.js'
 import { RedisInheritance } from './redis-inheritance.js'
 import { RedisLeases } from './redis-leases.js'
 import { MarkMaker } from './redis-mark.js'
@@ -79,6 +80,7 @@ export class RedisStore implements QueueStore {
   readonly #publishing: RedisPublishing
   readonly #settling: RedisSettling
   readonly #inheritance: RedisInheritance
+  readonly #handovers: RedisHandovers
   readonly #topology: RedisTopology
   /** Queues in the order in which the next claim takes them (`round_robin`). */
   #cycle: readonly string[] = []
@@ -127,6 +129,12 @@ export class RedisStore implements QueueStore {
       bindings: (exchange) => this.bindings(exchange),
       onUnreadable: (report) => this.onUnreadable?.(report),
     })
+    this.#handovers = new RedisHandovers({
+      client,
+      options,
+      place: (message) => this.#publishing.place(message),
+      onPushed: (lists) => this.#pushed(lists),
+    })
     const { leases } = this
     this.#inheritance = new RedisInheritance({
       client,
@@ -134,6 +142,7 @@ export class RedisStore implements QueueStore {
       marks: this.#marks,
       leases,
       settling: this.#settling,
+      handOver: (claimed, parcel) => this.#handovers.handOver(claimed, parcel),
     })
     this.parking = new RedisParking({
       client,
@@ -205,8 +214,17 @@ export class RedisStore implements QueueStore {
     return this.#settling.settle(stored, how)
   }
 
-  settleLost(lost: readonly Claimed[], how: Settling, wasAsked: boolean): Promise<readonly Claimed[]> {
-    this.#settleLocal(lost.filter(isLocal), how)
+  handOver(claimed: Claimed | undefined, parcel: Parcel): Promise<Handed> {
+    if (claimed !== undefined && !(claimed instanceof RedisClaimed)) return Promise.resolve(false)
+    return this.#handovers.handOver(claimed, parcel)
+  }
+
+  settleLost(
+    lost: readonly Claimed[],
+    how: Settling | Parcel,
+    wasAsked: boolean,
+  ): Promise<readonly Claimed[]> {
+    if (typeof how === 'string') this.#settleLocal(lost.filter(isLocal), how)
     return this.#inheritance.settle(
       lost.filter((message) => message instanceof RedisClaimed),
       how,
@@ -368,6 +386,12 @@ export class RedisStore implements QueueStore {
   #keepLeases(): void {
     if (this.#isEnded) return
     this.#endLeaseThread ??= this.#parts.startLeaseThread?.(this.#marks.owner, this.leases.renewals.buffer)
+  }
+
+  /** A claim that follows on the same connection finds what was pushed: it need not be told of it. */
+  #pushed(lists: ReadonlySet<string>): void {
+    const own = this.#lastKeys?.keys
+    if (own?.some((key) => lists.has(key))) this.#arrivals.wake()
   }
 
   /** Has the server tell when one of these lists changes from now on; how much is in them. */

@@ -76,6 +76,16 @@ export function redisTarget(url: string, options: Readonly<Record<string, unknow
   }
 }
 
+/**
+ * Names the server and the login, the same for URLs that differ in their database only (or in certificates). Has the
+ * password in it: not for people.
+ */
+export function serverOf(target: RedisTarget, options: Readonly<Record<string, unknown>>): string {
+  const { host, port, socketPath, username, password, tls, sentinels } = target
+  const place = sentinels.length > 0 ? [sentinels, options['master_name']] : [socketPath ?? [host, port]]
+  return JSON.stringify([place, username, password, tls !== undefined])
+}
+
 function text(value: unknown): string | undefined {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
 }

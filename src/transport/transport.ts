@@ -56,9 +56,14 @@ export interface Connection {
    * only where the broker knows it as held by that one yet: returns those that are gone or went to others. Absent where
    * the end of a connection gives back what it held (AMQP). Rejects when the broker cannot be asked; safe to repeat.
    * `wasAsked`: the lost connection had been asked for the same and was not answered. Then what is gone has gone by that,
-   * as long as nobody else can have been given it.
+   * as long as nobody else can have been given it. A handover ends each with an acknowledgement; it rejects when it is
+   * refused.
    */
-  settleLost?(lost: readonly Delivery[], how: LateSettling, wasAsked?: boolean): Promise<readonly Delivery[]>
+  settleLost?(
+    lost: readonly Delivery[],
+    how: LateSettling | Handover,
+    wasAsked?: boolean,
+  ): Promise<readonly Delivery[]>
   /**
    * Gives back, to the front of their queues, messages that the broker handed to a lost connection of this process which
    * never heard of them; resolves with their number. Rejects and repeats as `settleLost`, and is absent where that is.
@@ -189,6 +194,14 @@ export interface Delivery {
   /** `requeue` puts it back behind what waits; without it the message is dropped (or dead-lettered). */
   reject(options: { readonly requeue: boolean }): Promise<void>
   /**
+   * Publishes, stores and, with `acks`, acknowledges, in one step: all of it is done or nothing, whatever dies meanwhile.
+   * Without `acks` it was acknowledged before. Resolves false, with nothing done, when it must be done step by step: the
+   * broker refuses a part, keeps results elsewhere, or would have to route. Rejects with `DeliveryLostError` when it is
+   * no longer ours, and with that error having a cause when the answer was lost: then it may have been done, and with
+   * `acks` the next connection finds out (`Connection.settleLost`). Absent where the broker has no such step.
+   */
+  handOver?(what: Handover, acks: boolean): Promise<boolean>
+  /**
    * Gives it back in front of what waits, as at shutdown; releases of one tick keep the order of their calls. Absent
    * where `reject` with requeue already puts it back in its place (AMQP).
    */
@@ -206,6 +219,32 @@ export interface Delivery {
    * be started. Costs nothing; absent where only the end of the connection can take a message away.
    */
   isHeld?(): boolean
+}
+
+/** What follows from the end of a task, to be done in one step with its acknowledgement. */
+export interface Handover {
+  readonly messages: readonly Outgoing[]
+  /** A result to store and tell of. */
+  readonly result?: SealedResult | undefined
+  /** Keys that are deleted where results are. */
+  readonly deletes?: { readonly place: ResultPlace; readonly keys: readonly string[] } | undefined
+}
+
+/** A server that keeps results, and the database in it. */
+export interface ResultPlace {
+  /** The same text for the same server and login. */
+  readonly server: string
+  readonly database: number
+}
+
+/** A result as it is stored, so that another connection to its server can do that. */
+export interface SealedResult {
+  readonly place: ResultPlace
+  /** Also the channel that is told of it. */
+  readonly key: string
+  readonly value: Uint8Array | string
+  /** 0: for ever. */
+  readonly keepSeconds: number
 }
 
 /** Who is told what came of an acknowledgement. Neither may throw. */

@@ -6,9 +6,9 @@
  * Rule 2: `close()` stops taking before it gives back, gives back before it leaves, and is bounded in time.
  */
 import { type Clock, pause, systemClock } from '../clock.js'
-import { ConnectionLostError } from '../errors.js'
+import { BrokerRefusedError, ConnectionLostError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
-import { claimedOf, HeldMessages } from './held-messages.js'
+import { claimedOf, HeldMessages, parcelOf } from './held-messages.js'
 import { LeaseKeeper } from './lease-keeper.js'
 import type { QueueStore, Stored } from './queue-store.js'
 import type {
@@ -16,6 +16,7 @@ import type {
   Connection,
   ConsumeOptions,
   Delivery,
+  Handover,
   LateSettling,
   Outgoing,
   PublishOptions,
@@ -188,13 +189,15 @@ export class VirtualConnection implements Connection {
 
   async #settleLost(
     lost: readonly Delivery[],
-    how: LateSettling,
+    how: LateSettling | Handover,
     wasAsked = false,
   ): Promise<readonly Delivery[]> {
     this.#assertOpen('settle what another connection held')
+    const whole = typeof how === 'string' ? how : parcelOf(how)
+    if (whole === undefined) throw new BrokerRefusedError('what follows from a task has no queue of its own')
     const claims = new Map(lost.map((delivery) => [claimedOf(delivery), delivery]))
     const known = [...claims.keys()].filter((claimed) => claimed !== undefined)
-    const gone = known.length === 0 ? [] : ((await this.#store.settleLost?.(known, how, wasAsked)) ?? [])
+    const gone = known.length === 0 ? [] : ((await this.#store.settleLost?.(known, whole, wasAsked)) ?? [])
     return gone.map((claimed) => claims.get(claimed) as Delivery)
   }
 
