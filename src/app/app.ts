@@ -25,7 +25,7 @@ import { type Clock, systemClock } from '../clock.js'
 import { InvalidArgumentError } from '../errors.js'
 import { applyTask } from '../execution/apply.js'
 import { currentTask, type TaskContext } from '../execution/context.js'
-import type { ExecutionSettings, Host, Resend, RunnableTask } from '../execution/host.js'
+import type { ExecutionSettings, Host, PreparedCalls, Resend, RunnableTask } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
 import { DirectTask } from '../execution/running-task.js'
@@ -42,6 +42,7 @@ import { Chords } from './chords.js'
 import { brokerUrls } from './config.js'
 import { Control } from './control.js'
 import { Interceptors } from './interceptors.js'
+import { preparedCalls } from './prepared-calls.js'
 import { Publisher, type SendRequest, type Sent } from './publisher.js'
 import { Queues } from './queues.js'
 import {
@@ -51,6 +52,7 @@ import {
   RemoteTask,
   type RemoteTypes,
 } from './remote-task.js'
+import { checkedId, currentOf } from './request-parts.js'
 import type { Settings } from './settings.js'
 import { type CallableTask, callable, Task } from './task.js'
 import type { TaskApp } from './task-app.js'
@@ -347,13 +349,33 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   async dispatchMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
     const context = currentTask()
-    const requests: SendRequest[] = []
-    for (const call of calls) {
+    return this.publishAll(await this.requestsOf(calls, context), context)
+  }
+
+  prepareMany(calls: readonly Call[]): PreparedCalls | undefined | Promise<PreparedCalls | undefined> {
+    const requests = this.requestsOf(calls, currentTask())
+    return requests instanceof Promise
+      ? requests.then((all) => preparedCalls(all, this))
+      : preparedCalls(requests, this)
+  }
+
+  /** A promise only where a schema takes its time. */
+  private requestsOf(
+    calls: readonly Call[],
+    context: TaskContext | undefined,
+  ): readonly SendRequest[] | Promise<readonly SendRequest[]> {
+    const requests = calls.map((call) => {
       const task = this.tasks.get(call.name)
-      const [ready, defaults] = task === undefined ? [call, {}] : await task.prepared(call)
-      requests.push(this.requestOf(ready, defaults, context))
-    }
-    return this.publishAll(requests, context)
+      if (task === undefined) return this.requestOf(call, {}, context)
+      const ready = task.prepared(call)
+      const defaults = task.sendDefaults
+      return ready instanceof Promise
+        ? ready.then((one) => this.requestOf(one, defaults, context))
+        : this.requestOf(ready, defaults, context)
+    })
+    return requests.some((one) => one instanceof Promise)
+      ? Promise.all(requests)
+      : (requests as readonly SendRequest[])
   }
 
   addTrail(result: { asTuple(): unknown }): void {
@@ -468,18 +490,4 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     }
     return this.publish(call, {})
   }
-}
-
-/** Before anything is sent: a result could not be waited for under what is no text. */
-function checkedId(id: unknown): string | undefined {
-  if (id === undefined || id === null) return undefined
-  if (typeof id === 'string') return id
-  throw new InvalidArgumentError(`taskId is text, not a value of type ${typeof id}.`)
-}
-
-/** The running task as the parent of what is sent now; a function that was called directly is nobody's parent. */
-function currentOf(context: TaskContext | undefined): SendRequest['current'] {
-  if (context?.incoming === undefined) return undefined
-  const { id, rootId } = context.request
-  return { id, rootId: rootId || id, priority: context.incoming.deliveryInfo.priority }
 }

@@ -158,7 +158,10 @@ function unlockChord(host: Host): BuiltinFunction {
     if (!states.every((meta) => meta !== undefined && READY_STATES.has(meta.state))) return self.retry(again)
     const body = signature(callback)
     const failed = states.find((meta) => meta !== undefined && meta.state !== 'SUCCESS')
-    if (failed === undefined) return startBody(host, applierOf(host), body, valuesOf(parts, metas))
+    if (failed === undefined) {
+      await startBody(host, applierOf(host), body, valuesOf(parts, metas))
+      return
+    }
     const cause = isRemoteError(failed.result) ? failed.result : remoteErrorFrom(failed.result)
     const reason = `Dependency ${failed.taskId} raised ${remoteErrorRepr(cause)}`
     self.log.error({ group_id: groupId }, `Chord ${String(groupId)} raised: ${remoteErrorRepr(cause)}`)

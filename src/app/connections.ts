@@ -42,6 +42,8 @@ export interface OpenConnection {
   readonly displayUrl: string
   /** Declares what was not declared on this connection before, else undefined; `key` names it. */
   declareOnce(key: string, topology: () => Topology): Promise<void> | undefined
+  /** Whether `declareOnce` of this key has been done. */
+  isDeclared(key: string): boolean
 }
 
 /** Hands out the publishing connection of one app. */
@@ -193,6 +195,7 @@ export class PublishConnections {
         )
         return declaring
       },
+      isDeclared: (key) => declared.has(key) && declared.get(key) === undefined,
     }
     this.openOnes.add(open)
     connection.closed.then(() => this.openOnes.delete(open))

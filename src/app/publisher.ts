@@ -29,6 +29,7 @@ import type {
   PublishOptions,
   Topology,
 } from '../transport/transport.js'
+import { assertFanout } from './assert-fanout.js'
 import { Attempts, type Bounds, defaultTimeoutMs } from './attempts.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
@@ -72,6 +73,12 @@ export interface PublisherDeps {
   readonly newId: () => string
   /** 0 <= n < 1. */
   readonly random: () => number
+}
+
+/** What may be sent by somebody else. */
+interface PreparedMessages {
+  readonly messages: readonly Outgoing[]
+  readonly sent: readonly Sent[]
 }
 
 interface Prepared {
@@ -152,6 +159,23 @@ export class Publisher {
     if (this.deps.signals.beforeTaskPublish.hasReceivers) return undefined
     const { ready, sent } = this.prepared([request])
     return { sent: sent[0] as Sent, published: this.publishRun(ready, request.options) }
+  }
+
+  /**
+   * What `send` would publish, for another connection to the same broker. Undefined where it takes more than these
+   * messages: signals, a queue that was not declared yet, a delay in the broker. Throws what `send` throws before it sends.
+   */
+  prepare(requests: readonly SendRequest[]): PreparedMessages | undefined {
+    const { signals } = this.deps
+    const open = this.connections.ready
+    const isHeard = signals.beforeTaskPublish.hasReceivers || signals.afterTaskPublish.hasReceivers
+    if (open === undefined || isHeard) return undefined
+    const { ready, sent } = this.prepared(requests)
+    const isPlain = ready.every(({ way: { destination } }) => {
+      const { declare, delayedBy } = destination
+      return delayedBy === undefined && (declare === undefined || open.isDeclared(declare.name))
+    })
+    return isPlain ? { messages: ready.map(outgoingOf), sent } : undefined
   }
 
   /**
@@ -446,14 +470,6 @@ export class Publisher {
     const topology = (): Topology => delayTopologyOf(settings, queue === undefined ? [] : [queue])
     return open.declareOnce(`delays of ${queue?.name ?? ''}`, topology)
   }
-}
-
-/** Throws `ConfigError` where nobody can be told at once (surface CTL-018). */
-export function assertFanout({ capabilities }: Connection, displayUrl: string): void {
-  if (capabilities.fanout) return
-  throw new ConfigError(
-    `The broker at ${displayUrl} has no fanout exchanges, so workers cannot be reached by remote control over it.`,
-  )
 }
 
 function inTurn(

@@ -45,7 +45,8 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
   /** The function's parameters, `self` left out. */
   readonly parameters: Parameters
   private readonly parts: TaskParts
-  private readonly sendDefaults: SendOptions
+  /** The options that every call of it is sent with, unless the call gives others. */
+  readonly sendDefaults: SendOptions
   private readonly definition: TaskDefinition
   private readonly base: object | undefined
 
@@ -123,7 +124,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
   /** Checks a call and sends it with the task's own options, or runs it with `taskAlwaysEager`. */
   override send(call: Call): Promise<AsyncResult<unknown>> {
     try {
-      const ready = this.ready(call)
+      const ready = this.prepared(call)
       return ready instanceof Promise ? ready.then((one) => this.sendReady(one)) : this.sendReady(ready)
     } catch (error) {
       return Promise.reject(error)
@@ -134,7 +135,7 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
   override async sendMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
     const ready: Call[] = []
     for (const call of calls) {
-      const one = this.ready(call)
+      const one = this.prepared(call)
       ready.push(one instanceof Promise ? await one : one)
     }
     if (!this.app.conf.taskAlwaysEager) {
@@ -145,17 +146,15 @@ export class Task<A extends Arguments = Arguments, R = unknown, K extends object
     return results
   }
 
-  /** A call as it is published, checked, and the options that it goes with; part of what a canvas sends. */
-  async prepared(call: Call): Promise<readonly [call: Call, taskDefaults: SendOptions]> {
-    return [await this.ready(call), this.sendDefaults]
-  }
-
   private sendReady(ready: Call): Promise<AsyncResult<unknown>> {
     return this.app.conf.taskAlwaysEager ? this.runHere(ready) : this.app.publish(ready, this.sendDefaults)
   }
 
-  /** A promise only where a schema may take its time: of calls under way, each is kept until its answer. */
-  private ready(call: Call): Call | Promise<Call> {
+  /**
+   * A call as it is published, checked, with `sendDefaults`. A promise only where a schema may take its time: of calls under
+   * way, each is kept until its answer.
+   */
+  prepared(call: Call): Call | Promise<Call> {
     const { softTimeLimit, timeLimit } = this.options
     if (softTimeLimit && timeLimit && softTimeLimit > timeLimit) {
       throw new InvalidArgumentError(

@@ -6,6 +6,7 @@
  * Rule 3: calls of one tick may share a round trip; each still settles on its own.
  */
 import type { ResultMeta } from '../../protocol/result-meta.js'
+import type { ResultPlace, SealedResult } from '../transport/transport.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
 
 /** Running a task needs only `store`; the rest serves those who ask. */
@@ -21,6 +22,12 @@ export interface ResultBackend {
   readonly push: boolean
   /** Throws `EncodeError` for a value the result serializer cannot write, `BackendUnavailableError` when away. */
   store(meta: ResultMeta, request?: ResultRequest): Promise<void>
+  /**
+   * The result as `store` would store it, for a broker's connection to the same server, which can do that in one step with
+   * other things (`Delivery.handOver`). Undefined while another write of this task is under way. Throws `EncodeError`.
+   * Absent where only `store` can store.
+   */
+  seal?(meta: ResultMeta): SealedResult | undefined
   fetch(taskId: string): Promise<ResultMeta | undefined>
   fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
   /**
@@ -79,6 +86,8 @@ export interface ChordCounter {
   grow?(groupId: string): Promise<void>
   /** Deletes the counters; called when the body was sent or could not be. A failed header's are left to expire. */
   end?(groupId: string): Promise<void>
+  /** What `end` deletes, for a broker's connection to the same server; absent where only `end` can delete it. */
+  endKeys?(groupId: string): { readonly place: ResultPlace; readonly keys: readonly string[] } | undefined
   /** The chords whose body has not been sent. Throws `BackendUnavailableError`, and the reason of the signal. */
   pending?(options: PendingOptions): AsyncIterable<PendingChord>
 }

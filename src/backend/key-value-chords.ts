@@ -15,6 +15,7 @@ import {
   resultMetaFromWire,
   resultMetaToWire,
 } from '../../protocol/result-meta.js'
+import type { ResultPlace } from '../transport/transport.js'
 import type { ChordCounter, HeaderPart } from './backend.js'
 import type { KeyParts } from './key-value-store.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
@@ -22,6 +23,8 @@ import type { PendingChord, PendingOptions } from './pending-chord.js'
 /** What counting needs of its backend. */
 export interface ChordSource {
   readonly parts: KeyParts
+  /** `KeyValueStore.place`. */
+  readonly place: ResultPlace | undefined
   groupKey(groupId: string): string
   /** The key of a group without its id. */
   readonly groupKeyPrefix: string
@@ -52,6 +55,12 @@ export class KeyValueChords implements ChordCounter {
 
   end(groupId: string): Promise<void> {
     return this.#on(`deleting the parts of chord ${groupId}`, groupId, (parts, key) => parts.end(key))
+  }
+
+  endKeys(groupId: string): ReturnType<NonNullable<ChordCounter['endKeys']>> {
+    const { place, parts } = this.#source
+    const keys = parts.keys?.(this.#source.groupKey(groupId))
+    return place === undefined || keys === undefined ? undefined : { place, keys }
   }
 
   async partDone(

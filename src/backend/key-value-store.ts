@@ -1,3 +1,4 @@
+import type { ResultPlace } from '../transport/transport.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
 
 /**
@@ -35,6 +36,10 @@ export interface KeyValueStore {
    * `get` and `set` do.
    */
   put?(key: string, value: Uint8Array | string, writer: KeyWriter): void
+  /** Where the values are, when another connection to that server may write them, as `put` and `parts.end` would. */
+  readonly place?: ResultPlace | undefined
+  /** With it: for how long, in seconds; 0 for ever. */
+  readonly keepSeconds?: number
   /** Present when each change is sent with its value, for the keys that one asks for. */
   readonly channels?: KeyChannels
   /** Present when the store can count a chord's parts. */
@@ -88,6 +93,8 @@ export interface KeyParts {
    */
   add(groupKey: string, score: number, member: Uint8Array, head: number): Promise<CompletedParts | undefined>
   end(groupKey: string): Promise<void>
+  /** The keys that `end` deletes. */
+  keys?(groupKey: string): readonly string[]
   /** Chords that wait; `keyPrefix` is the group's key without its id. */
   pending(keyPrefix: string, options: PendingOptions): AsyncIterable<PendingChord>
 }

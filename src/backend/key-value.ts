@@ -22,6 +22,7 @@ import { exponentialDelayMs, jittered } from '../backoff.js'
 import { type Clock, pause, systemClock } from '../clock.js'
 import { BackendUnavailableError, CeleriacError, InvalidArgumentError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
+import type { SealedResult } from '../transport/transport.js'
 import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import { KeyValueChords } from './key-value-chords.js'
@@ -37,6 +38,8 @@ import { WritesUnderWay } from './writes-under-way.js'
 const HALF_WRITTEN_LOOKS_MS = [2, 3, 5, 8, 12, 17, 25, 33, 45, 60, 80, 110]
 /** An unreadable value that keeps changing is being written; but not for ever. */
 const MOST_LOOKS = 100
+/** Longer results are stored by themselves. */
+const MOST_SEALED = 1_000_000
 
 /** Results under keys. */
 export class KeyValueBackend implements ResultBackend {
@@ -102,6 +105,9 @@ export class KeyValueBackend implements ResultBackend {
       this.chords = new KeyValueChords(
         {
           parts,
+          get place() {
+            return store.place
+          },
           groupKey: (id) => this.#groupKey(id),
           groupKeyPrefix: `${this.#prefix}celery-taskset-meta-`,
           attempt: (what, operation) => this.#attempt(() => what, operation),
@@ -123,9 +129,7 @@ export class KeyValueBackend implements ResultBackend {
     let value: Uint8Array | string
     try {
       key = this.#taskKey(meta.taskId)
-      const { result } = meta
-      const stored = hasTuple(result) ? { ...meta, result: result.asTuple() } : meta
-      value = resultMetaText(stored, this.#encoding) ?? encodeResultMeta(stored, this.#encoding)
+      value = this.#encoded(meta)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -142,6 +146,21 @@ export class KeyValueBackend implements ResultBackend {
         ),
       () => this.#waits.hint(taskId),
     )
+  }
+
+  seal(meta: ResultMeta): SealedResult | undefined {
+    const { place, keepSeconds = 0 } = this.#store
+    if (place === undefined || this.#closing.signal.aborted) return undefined
+    const key = this.#taskKey(meta.taskId)
+    const value = this.#encoded(meta)
+    const isUsual = this.#writes.get(key) === undefined && value.length < MOST_SEALED
+    return isUsual ? { place, key, value, keepSeconds } : undefined
+  }
+
+  #encoded(meta: ResultMeta): Uint8Array | string {
+    const { result } = meta
+    const stored = hasTuple(result) ? { ...meta, result: result.asTuple() } : meta
+    return resultMetaText(stored, this.#encoding) ?? encodeResultMeta(stored, this.#encoding)
   }
 
   /** A write of a key that no other is under way for. */

@@ -13,7 +13,9 @@ import { jittered, linearDelayMs } from '../backoff.js'
 import { type Clock, pause } from '../clock.js'
 import { BackendStoreError, BackendUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import type { RedisArgument, RedisClient } from '../transport/redis-client.js'
+import type { RedisArgument, RedisClient, RedisCommand } from '../transport/redis-client.js'
+import { redisTarget, serverOf } from '../transport/redis-url.js'
+import type { ResultPlace } from '../transport/transport.js'
 import type { CompletedParts, KeyParts, KeyValueStore, KeyWriter } from './key-value-store.js'
 import { RedisChannels } from './redis-channels.js'
 import { RedisLink } from './redis-link.js'
@@ -64,7 +66,9 @@ export class RedisResultStore implements KeyValueStore {
   readonly #link: RedisLink
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #keepSeconds: number
+  readonly keepSeconds: number
+  readonly #target: RedisBackendTarget
+  #place: ResultPlace | undefined
   readonly #retryPolicy: RetryPolicy
   readonly #ending = new AbortController()
   #pending: PendingWrite[] = []
@@ -75,9 +79,10 @@ export class RedisResultStore implements KeyValueStore {
     const { clock, random, logger, expires } = options
     const { signal } = this.#ending
     this.displayUrl = target.shownUrl
+    this.#target = target
     this.#clock = clock
     this.#random = random
-    this.#keepSeconds = Math.max(0, Math.trunc(expires ?? 0))
+    this.keepSeconds = Math.max(0, Math.trunc(expires ?? 0))
     this.#retryPolicy = retryPolicyOf(target.transportOptions)
     this.#link = new RedisLink({ target, role: 'results', clock, random, logger, signal })
     this.channels = new RedisChannels(
@@ -90,9 +95,10 @@ export class RedisResultStore implements KeyValueStore {
       add: (groupKey, score, member, head) =>
         this.#addPart(groupKey, isOrdered ? score : undefined, member, head),
       end: (groupKey) => this.#endParts(groupKey),
+      keys: partKeys,
       pending: (keyPrefix, options) =>
         pendingChords(
-          { run: (operation) => this.#run('read', operation), keepSeconds: this.#keepSeconds },
+          { run: (operation) => this.#run('read', operation), keepSeconds: this.keepSeconds },
           keyPrefix,
           options,
         ),
@@ -104,6 +110,16 @@ export class RedisResultStore implements KeyValueStore {
           'so anyone in between can read and change results',
       )
     }
+  }
+
+  /** Read when it is first asked for, as the URL is when it is first used. */
+  get place(): ResultPlace {
+    if (this.#place === undefined) {
+      const { url, transportOptions } = this.#target
+      const target = redisTarget(url, transportOptions)
+      this.#place = { server: serverOf(target, transportOptions), database: target.db }
+    }
+    return this.#place
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
@@ -224,7 +240,7 @@ export class RedisResultStore implements KeyValueStore {
 
   /** The writes that the server may take later. */
   async #storeOnce(client: RedisClient, writes: readonly PendingWrite[]): Promise<readonly PendingWrite[]> {
-    const args: RedisArgument[] = [this.#keepSeconds]
+    const args: RedisArgument[] = [this.keepSeconds]
     for (const { value } of writes) args.push(value)
     // Mostly nothing is known of any.
     if (writes.some(({ known }) => known !== '')) for (const { known } of writes) args.push(known)
@@ -264,10 +280,10 @@ export class RedisResultStore implements KeyValueStore {
     member: Uint8Array,
     head: number,
   ): Promise<CompletedParts | undefined> {
-    const keys = [`${groupKey}.j`, `${groupKey}.t`, `${groupKey}.s`, groupKey]
+    const keys = [...partKeys(groupKey), groupKey]
     const place = score === undefined ? '' : Number.isFinite(score) ? String(score) : '+inf'
     const reply = await this.#run('write', (client, isAgain) =>
-      client.script(PART, keys, [Buffer.from(member), place, this.#keepSeconds, isAgain ? 1 : 0, head]),
+      client.script(PART, keys, [Buffer.from(member), place, this.keepSeconds, isAgain ? 1 : 0, head]),
     )
     if (!Array.isArray(reply)) return undefined
     const [group, members] = reply as unknown[]
@@ -282,13 +298,7 @@ export class RedisResultStore implements KeyValueStore {
 
   async #endParts(groupKey: string): Promise<void> {
     await this.#run('write', (client) =>
-      client.batch([
-        ['MULTI'],
-        ['DEL', `${groupKey}.j`],
-        ['DEL', `${groupKey}.t`],
-        ['DEL', `${groupKey}.s`],
-        ['EXEC'],
-      ]),
+      client.batch([['MULTI'], ...partKeys(groupKey).map((key): RedisCommand => ['DEL', key]), ['EXEC']]),
     )
   }
 
@@ -317,6 +327,10 @@ export class RedisResultStore implements KeyValueStore {
       }
     }
   }
+}
+
+function partKeys(groupKey: string): readonly string[] {
+  return [`${groupKey}.j`, `${groupKey}.t`, `${groupKey}.s`]
 }
 
 function isText(value: Uint8Array | string): value is string {

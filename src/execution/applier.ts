@@ -1,4 +1,6 @@
+import type { Outbox } from '../canvas/outbox.js'
 import type { SignatureApp } from '../canvas/signature-app.js'
+import type { Handover } from '../transport/transport.js'
 import type { Host } from './host.js'
 import type { RunGate } from './run-gate.js'
 
@@ -12,6 +14,11 @@ export interface Applier {
    * to have succeeded are not sent again.
    */
   readonly isAgain: boolean
+  /**
+   * Sends, and ends the message of the run in the same step (hand-over.ts): for the last act of a run. False where nothing was
+   * done. Absent where nothing is run, or more comes after it.
+   */
+  readonly handOver?: ((outbox: Outbox, deletes: Handover['deletes']) => Promise<boolean>) | undefined
 }
 
 /** Sends through `host`, and through the gate of the run that it is done for, where there is one. */

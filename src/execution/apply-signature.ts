@@ -45,6 +45,16 @@ export async function applySignatures(
   return results
 }
 
+/** What `applySignature` would send for each, in one outbox; not for an app that runs its tasks at once. */
+export function planSignatures(
+  { app, isAgain }: Applier,
+  signatures: readonly { readonly signature: Linkable; readonly call: WireCall }[],
+): Outbox | Promise<Outbox> {
+  const outbox = new Outbox()
+  for (const { signature, call } of signatures) signatureFromData(app, signature).plan(call, outbox)
+  return isAgain ? withoutEnded(outbox, app) : outbox
+}
+
 /**
  * Without the tasks that have succeeded: their ids are those of the signatures, so another run has sent them, and its
  * worker died before it acknowledged its own message (surface CNV-119). The tasks that were sent stay children of this

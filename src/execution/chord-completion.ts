@@ -16,35 +16,37 @@ import { Chord } from '../canvas/chord.js'
 import { Group } from '../canvas/group.js'
 import type { Member } from '../canvas/members.js'
 import type { Linkable } from '../canvas/send-options.js'
+import type { WireCall } from '../canvas/signature.js'
 import { signatureDataOf, type WireOptions } from '../canvas/wire-options.js'
+import type { Handover } from '../transport/transport.js'
 import type { Applier } from './applier.js'
-import { applySignature } from './apply-signature.js'
+import { applySignature, planSignatures } from './apply-signature.js'
 import { callErrbacks } from './errbacks.js'
 import type { Host } from './host.js'
 import { directRequestInfo } from './request-info.js'
 import { stepRecord } from './result-record.js'
 import { RunAbandoned } from './run-gate.js'
 
-/** Starts `body` with the results of all `parts`, in header order; a failed part fails it instead. */
+/**
+ * Starts `body` with the results of all `parts`, in header order; a failed part fails it instead. True when that has
+ * deleted `counters`, too.
+ */
 export async function completeChord(
   host: Host,
   applier: Applier,
   body: SignatureData,
   parts: readonly HeaderPart[],
-): Promise<void> {
+  counters?: Handover['deletes'],
+): Promise<boolean> {
   const failed = parts.find((part) => part.state !== 'SUCCESS')
   if (failed === undefined) {
-    await startBody(
-      host,
-      applier,
-      body,
-      parts.map((part) => part.result),
-    )
-    return
+    const values = parts.map((part) => part.result)
+    return startBody(host, applier, body, values, counters)
   }
   const cause = isRemoteError(failed.result) ? failed.result : remoteErrorFrom(failed.result)
   const what = failed.isJoined ? 'Join error:' : `Dependency ${failed.taskId} raised`
   await failChord(host, applier, body, `${what} ${remoteErrorRepr(cause)}`, cause)
+  return false
 }
 
 /** Sends the body; when that fails the body fails with `Callback error: ...`. */
@@ -53,9 +55,15 @@ export async function startBody(
   applier: Applier,
   body: SignatureData,
   values: readonly unknown[],
-): Promise<void> {
+  counters?: Handover['deletes'],
+): Promise<boolean> {
+  const call: WireCall = { args: [values] }
   try {
-    await applySignature(applier, body, { args: [values] })
+    if (applier.handOver !== undefined) {
+      const outbox = await planSignatures(applier, [{ signature: body, call }])
+      if (await applier.handOver(outbox, counters)) return counters !== undefined
+    }
+    await applySignature(applier, body, call)
   } catch (error) {
     if (error instanceof RunAbandoned) throw error
     const cause = remoteErrorFrom(error)
@@ -65,6 +73,7 @@ export async function startBody(
     )
     await failChord(host, applier, body, `Callback error: ${remoteErrorRepr(cause)}`, cause)
   }
+  return false
 }
 
 /** Fails a body that will never run: its errbacks are called, and FAILURE stored where somebody waits. */
@@ -220,9 +229,9 @@ export async function countPart(
     return failChord(host, applier, chord, `Join error: ${remoteErrorRepr(cause)}`, cause)
   }
   if (parts === undefined) return
-  await completeChord(host, applier, chord, parts)
+  const isEnded = await completeChord(host, applier, chord, parts, chords.endKeys?.(groupId))
   // A failed header's parts stay until they expire: people read them there (surface CNV-106).
-  if (chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
+  if (isEnded || chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
   try {
     await applier.effect(async () => chords.end?.(groupId))
   } catch (error) {

@@ -16,10 +16,10 @@ import { runInContext } from './context.js'
 import { findEarlierSuccess, rememberSuccess } from './deduplicate.js'
 import { type Ending, runBody } from './ending.js'
 import { matchesAny } from './error-matcher.js'
-import { countChordPart, sendFollowUps, spreadFailure } from './follow-up.js'
+import { countChordPart, handOverFollowUps, sendFollowUps, spreadFailure, wereSent } from './follow-up.js'
 import type { Host } from './host.js'
 import type { Outcome } from './outcome.js'
-import { isQuick, type OutcomeWatcher, runQuickly, type Steps, succeeded } from './quick-run.js'
+import { beginsQuickly, type OutcomeWatcher, runQuickly, type Steps, succeeded } from './quick-run.js'
 import type { TaskRequest } from './request.js'
 import { Run, type RunOptions } from './run.js'
 import { RunAbandoned } from './run-gate.js'
@@ -38,7 +38,7 @@ export function executeFor(
   watcher: OutcomeWatcher,
 ): void {
   const task = host.task(request.message.task)
-  if (task === undefined || host.wrapsRuns || !isQuick(task, host, request)) {
+  if (task === undefined || host.wrapsRuns || !beginsQuickly(task, host, request)) {
     void executeWrapped(request, host, options).then((outcome) => watcher.onOutcome(outcome))
     return
   }
@@ -193,9 +193,13 @@ function finish(run: Run, ending: Ending): Traced | Promise<Traced> {
 async function succeed(run: Run, value: unknown): Promise<Traced> {
   try {
     const { callbacks, chain, chord } = run.request.body
-    if (callbacks.length > 0 || chain.length > 0) await sendFollowUps(run, value)
-    else run.state.told.chain = true
-    if (chord !== undefined) await storeSuccess(run, value)
+    const { told } = run.state
+    const sends = callbacks.length > 0 || chain.length > 0
+    if (!sends || (run.request.deliveryInfo.redelivered && (await wereSent(run)))) told.chain = true
+    const isDone = sends && !told.chain && (await handOverFollowUps(run, value))
+    if (!told.chain) await sendFollowUps(run, value)
+    if (isDone) run.gate.check()
+    else if (chord !== undefined) await storeSuccess(run, value)
     else if (run.storesResult) await run.store(run.record('SUCCESS', value))
   } catch (error) {
     if (error instanceof EncodeError) return fail(run, error)
@@ -218,7 +222,7 @@ async function announceSuccess(run: Run, value: unknown): Promise<void> {
 async function storeSuccess(run: Run, value: unknown): Promise<void> {
   const record = run.record('SUCCESS', value)
   if (run.storesResult) await run.store(record)
-  await countChordPart(run, record)
+  await countChordPart(run, record, true)
 }
 
 async function fail(run: Run, cause: unknown, isInternal = false): Promise<Traced> {

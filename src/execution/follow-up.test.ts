@@ -188,12 +188,29 @@ describe('what was sent before by a run that ended in the death of its worker', 
     await host.backend.store(ended('ran'))
     const run = (id: string, redelivered: boolean) =>
       execute(testRequest('t', [], { redelivered, body: { chain: [step(id)] } }), host)
-    await run('ran', true)
-    expect(host.sent).toEqual([])
-    expect((await host.backend.fetch('t-1'))?.children).toEqual([[['ran', null], null]])
     await run('unknown', true)
+    expect(ids(host)).toEqual(['unknown'])
+    await host.backend.forget('t-1')
+    await run('ran', true)
+    expect(ids(host)).toEqual(['unknown'])
+    expect((await host.backend.fetch('t-1'))?.children).toEqual([[['ran', null], null]])
     await run('ran', false)
     expect(ids(host)).toEqual(['unknown', 'ran'])
+  })
+
+  it('TSK-072 nothing is sent where the task has stored its success and its children, whatever became of those', async () => {
+    const host = new TestHost()
+    host.define('t', () => 5)
+    const run = (redelivered: boolean) =>
+      execute(testRequest('t', [], { redelivered, body: { chain: [step('waits')] } }), host)
+    await run(false)
+    await run(true)
+    expect(ids(host)).toEqual(['waits'])
+    // As if the first run had stored its success without having sent anything.
+    await host.backend.forget('t-1')
+    await host.backend.store(ended('t-1', 4))
+    await run(true)
+    expect(ids(host)).toEqual(['waits', 'waits'])
   })
 
   it('TSK-072 all is sent when the store cannot tell', async () => {

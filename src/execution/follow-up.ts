@@ -5,46 +5,96 @@
  * Rule 1: everything that is sent from here has this task as its parent and its root as root, and is among its children.
  * Rule 2: the chain, the chord and the errbacks are told once. A step that was sent on is not failed afterwards, and a
  * part is not counted twice, when a hook or the result store fails later (Celery tells them again).
- * Rule 3: a run of a message that came again sends nothing that is known to have succeeded already.
+ * Rule 3: a run of a message that came again sends nothing that is known to have succeeded already, and nothing at all
+ * where the first run is known to have sent it.
  * Rule 4: a failure is stored for every remaining step of the chain, so that nobody waits for one of them for ever.
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { Linkable } from '../canvas/send-options.js'
+import type { WireCall } from '../canvas/signature.js'
+import type { SealedResult } from '../transport/transport.js'
 import { type Applier, applierOf } from './applier.js'
-import { applySignature, groupOf } from './apply-signature.js'
+import { applySignature, groupOf, planSignatures } from './apply-signature.js'
 import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
 import { callErrbacks } from './errbacks.js'
+import { endsQuietly, handOver } from './hand-over.js'
 import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
 import { Run } from './run.js'
 
 /** Sends the callbacks, then the next step of the chain with the rest of it (surface TSK-070, TSK-071). */
 export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
-  const { callbacks, chain } = run.request.body
-  const inherited = inheritance(run)
-  const [only, ...more] = callbacks
-  if (only !== undefined && more.length === 0) await apply(run, only, [value], inherited)
-  else if (only !== undefined) {
-    const groups = callbacks.filter((callback) => callback['subtask_type'] === 'group')
-    const others = callbacks.filter((callback) => callback['subtask_type'] !== 'group')
-    for (const group of groups) await apply(run, group, [value], inherited)
-    if (others.length > 0) await apply(run, groupOf(run.host, others), [value], inherited)
-  }
-  const next = chain.at(-1)
-  if (next !== undefined) await apply(run, next, [value], { ...inherited, chain: chain.slice(0, -1) })
+  for (const { signature, call } of followUps(run, value))
+    await applySignature(applierFor(run), signature, call)
   run.state.told.chain = true
 }
 
 /**
- * Counts this run's part of its chord, when it is in one and the backend counts (surface CNV-104); the last part sends
- * the body, or fails it. Without counting `celery.chord_unlock` finds out by itself.
+ * Sends them, stores the success and acknowledges the message, all in one step; false where that must be done step by step,
+ * and nothing was done.
  */
-export async function countChordPart(run: Run, record: ResultMeta): Promise<void> {
+export async function handOverFollowUps(run: Run, value: unknown): Promise<boolean> {
+  const { host, request, state, storesResult } = run
+  if (request.courier === undefined || request.body.chord !== undefined || !endsQuietly(run)) return false
+  if (storesResult && host.backend.seal === undefined) return false
+  const planned = planSignatures(applierFor(run), followUps(run, value))
+  const outbox = planned instanceof Promise ? await planned : planned
+  const result = (): SealedResult | undefined => host.backend.seal?.(run.record('SUCCESS', value))
+  const isDone = await handOver(run, outbox, storesResult && run.id !== '' ? { result } : {})
+  state.told.chain ||= isDone
+  return isDone
+}
+
+/**
+ * True where a run of the same message has sent its callbacks and its next step: it has stored its success, which comes
+ * after them in both languages, and its children are those.
+ */
+export async function wereSent(run: Run): Promise<boolean> {
+  const { backend } = run.host
+  if (!run.storesResult || run.id === '') return false
+  if (!backend.enabled || backend.kind === 'rpc') return false
+  try {
+    const meta = await backend.fetch(run.id)
+    return meta?.state === 'SUCCESS' && meta.children !== undefined && meta.children.length > 0
+  } catch {
+    return false
+  }
+}
+
+function followUps(
+  run: Run,
+  value: unknown,
+): readonly { readonly signature: Linkable; readonly call: WireCall }[] {
+  const { callbacks, chain } = run.request.body
+  const inherited = inheritance(run)
+  const call: WireCall = { args: [value], options: inherited }
+  const next = chain.at(-1)
+  const last =
+    next === undefined
+      ? []
+      : [{ signature: next, call: { args: [value], options: { ...inherited, chain: chain.slice(0, -1) } } }]
+  if (callbacks.length < 2) return [...callbacks.map((signature) => ({ signature, call })), ...last]
+  const groups = callbacks.filter((callback) => callback['subtask_type'] === 'group')
+  const others = callbacks.filter((callback) => callback['subtask_type'] !== 'group')
+  return [
+    ...groups.map((signature) => ({ signature, call })),
+    ...(others.length > 0 ? [{ signature: groupOf(run.host, others), call }] : []),
+    ...last,
+  ]
+}
+
+/**
+ * Counts this run's part of its chord, when it is in one and the backend counts (surface CNV-104); the last part sends
+ * the body, or fails it. Without counting `celery.chord_unlock` finds out by itself. `isLast`: nothing comes after it, so
+ * that the body may be sent in one step with the acknowledgement.
+ */
+export async function countChordPart(run: Run, record: ResultMeta, isLast = false): Promise<void> {
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
   if (chord === undefined || groupId === undefined || run.state.told.chord) return
-  await countPart(run.host, applierFor(run), chord, groupId, groupIndex ?? Infinity, record)
+  const applier = isLast && endsQuietly(run) ? endingApplier(run) : applierFor(run)
+  await countPart(run.host, applier, chord, groupId, groupIndex ?? Infinity, record)
   run.state.told.chord = true
 }
 
@@ -91,18 +141,13 @@ export async function spreadParentFailure(
   await spreadFailure(run, error)
 }
 
-async function apply(
-  run: Run,
-  signature: Linkable,
-  args: readonly unknown[],
-  options: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  await applySignature(applierFor(run), signature, { args, options })
-}
-
 /** A message that came again may have been run by a worker that died when it had sent what comes next. */
 function applierFor({ host, gate, request }: Run): Applier {
   return applierOf(host, gate, request.deliveryInfo.redelivered && !request.isEager)
+}
+
+function endingApplier(run: Run): Applier {
+  return { ...applierFor(run), handOver: (outbox, deletes) => handOver(run, outbox, { deletes }) }
 }
 
 function inheritance(run: Run): Readonly<Record<string, unknown>> {

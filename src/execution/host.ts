@@ -1,7 +1,9 @@
+import type { AsyncResult } from '../backend/async-result.js'
 import type { Linkable, SendOptions } from '../canvas/send-options.js'
-import type { SignatureApp } from '../canvas/signature-app.js'
+import type { Call, SignatureApp } from '../canvas/signature-app.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
+import type { Outgoing } from '../transport/transport.js'
 import type { TaskContext } from './context.js'
 import type { Outcome } from './outcome.js'
 import type { TaskRequest } from './request.js'
@@ -18,12 +20,24 @@ export interface Host extends SignatureApp {
   readonly execution: ExecutionSettings
   /** Publishes the message of `request` again as a retry (wire-format 1.4); body bytes are reused unless args or kwargs are given. */
   resend(request: TaskRequest, change: Resend): Promise<void>
+  /**
+   * What `dispatchMany` would send, for somebody else to send it: messages in the order of the calls, and their results, of
+   * which those of `trail` become children of the running task. Undefined where sending needs more than the messages (a
+   * queue is not declared yet, somebody listens, the broker delays them). Throws what `dispatchMany` throws before it sends.
+   */
+  prepareMany?(calls: readonly Call[]): PreparedCalls | undefined | Promise<PreparedCalls | undefined>
   /** Runs a canvas here, now, and gives its value; what replaces a task of `apply()` is run so (surface CNV-130). */
   applyEagerly?(signature: Linkable): Promise<unknown>
   /** Whether `around` does more than call `run`. */
   readonly wrapsRuns: boolean
   /** Wraps every run: tracing, metrics, user interceptors. */
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome>
+}
+
+/** Messages that can be sent. */
+export interface PreparedCalls {
+  readonly messages: readonly Outgoing[]
+  readonly trail: readonly AsyncResult<unknown>[]
 }
 
 /** How a retry differs from the message that it repeats. */

@@ -30,24 +30,25 @@ export interface OutcomeWatcher {
 
 type Returned = Extract<Ending, { kind: 'returned' }>
 
-/** Whether a run, should it succeed, has nothing to do but to store its result. */
-export function isQuick(task: RunnableTask, host: Host, { body, deliveryInfo }: TaskRequest): boolean {
-  const { signals } = host
+/** Whether nothing comes before the body of a run. */
+export function beginsQuickly(task: RunnableTask, host: Host, { deliveryInfo }: TaskRequest): boolean {
+  return !deliveryInfo.redelivered && !task.options.trackStarted && !host.signals.taskPrerun.hasReceivers
+}
+
+/** Whether a run, should it succeed, has nothing to do after its body but to store its result. */
+function isQuick(task: RunnableTask, { signals }: Host, { body }: TaskRequest): boolean {
   return (
-    !deliveryInfo.redelivered &&
-    !task.options.trackStarted &&
     body.callbacks.length === 0 &&
     body.chain.length === 0 &&
     body.chord === undefined &&
     task.handlers.onSuccess === undefined &&
     task.handlers.afterReturn === undefined &&
-    !signals.taskPrerun.hasReceivers &&
     !signals.taskSuccess.hasReceivers &&
     !signals.taskPostrun.hasReceivers
   )
 }
 
-/** Runs what `isQuick`; never throws. */
+/** Runs what begins quickly; never throws. */
 export function runQuickly(run: Run, steps: Steps, watcher: OutcomeWatcher): void {
   if (run.gate.isClosed) {
     watcher.onOutcome({ kind: 'ignored' })

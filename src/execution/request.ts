@@ -1,4 +1,5 @@
 import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
+import type { Handover } from '../transport/transport.js'
 
 /** One received message, decoded, on its way through the worker. */
 export interface TaskRequest {
@@ -9,6 +10,18 @@ export interface TaskRequest {
   readonly hostname: string
   /** True for `apply()` and `taskAlwaysEager`. */
   readonly isEager: boolean
+  /** Ends the message in one step with what follows from it; absent where nothing can. */
+  readonly courier?: Courier
+}
+
+/** Who brought a message, and can end it together with what follows. */
+export interface Courier {
+  /**
+   * Publishes, stores and acknowledges (what was not acknowledged before) in one step; the task has succeeded then. False
+   * where it must be done step by step: nothing was done. Throws `DeliveryLostError` when that is not known, which is only
+   * so for what was acknowledged before.
+   */
+  handOver(what: Handover): Promise<boolean>
 }
 
 /** Where a message came through (surface WRK-041). */

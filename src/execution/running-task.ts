@@ -21,8 +21,9 @@ import {
 } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { applierOf } from './applier.js'
-import { applySignature } from './apply-signature.js'
+import { applySignature, planSignatures } from './apply-signature.js'
 import type { RequestInfo, RetryOptions, StateChange, TaskContext } from './context.js'
+import { endsQuietly, handOver } from './hand-over.js'
 import type { Host, Resend, RunnableTask } from './host.js'
 import { chordAddition, replacement } from './replace.js'
 import type { TaskRequest } from './request.js'
@@ -175,7 +176,11 @@ export class RunningTask implements TaskContext {
     const applier = applierOf(host, gate)
     const own = replacement(request, signatureDataOf(signature), host)
     if (request.isEager && host.applyEagerly !== undefined) return host.applyEagerly(own)
-    await applySignature(applier, own, {})
+    const ended = { ...this.#parts, self: this }
+    const isDone =
+      endsQuietly(ended) &&
+      (await handOver(ended, await planSignatures(applier, [{ signature: own, call: {} }]), {}))
+    if (!isDone) await applySignature(applier, own, {})
     gate.check()
     throw new Ignore('Replaced by new task')
   }

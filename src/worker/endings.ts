@@ -101,6 +101,22 @@ export class Endings {
     })
   }
 
+  /** Sends the message of a run that was cut short after its acknowledgement, and stores RETRY; where it cannot be sent, FAILURE. */
+  async sentAgain(request: TaskRequest, task: RunnableTask): Promise<void> {
+    const { id, retries, shadow } = request.message
+    try {
+      await this.host.resend(request, { retries, countdown: 0 })
+      await this.cancelled(request, task)
+    } catch (error) {
+      const name = shadow || request.message.task
+      this.logger.error(
+        { err: error, id, name },
+        `Task ${name}[${id}] was cancelled by the shutdown and could not be sent again: send it once more.`,
+      )
+      await this.lost(request, task, undefined)
+    }
+  }
+
   /** FAILURE for a message that was refused, by its id alone. Rule 1 holds. */
   async refused(taskId: string, error: RemoteError, replyTo?: string, correlationId?: string): Promise<void> {
     const { backend, clock } = this.host

@@ -13,9 +13,9 @@
  *         for two addresses may lead to one broker, but their not knowing a message means nothing.
  * Rule 6: where the end of a connection gives back what it held (AMQP), nothing is left, and all this does nothing.
  */
-import { ConnectivityError, DeliveryLostError } from '../errors.js'
+import { BrokerRefusedError, ConnectivityError, DeliveryLostError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import type { Connection, Delivery, LateSettling } from '../transport/transport.js'
+import type { Connection, Delivery, Handover, LateSettling } from '../transport/transport.js'
 
 /** Something under way whose connection was lost. */
 export interface Orphan {
@@ -27,6 +27,9 @@ export interface Orphan {
   /** It went to others. */
   abandon(): void
 }
+
+/** How something ends: also by a handover, which acknowledges it. */
+export type Will = LateSettling | Handover
 
 /** An address of a broker, by identity. */
 export interface Place {
@@ -42,7 +45,7 @@ interface Legacy {
   unstarted: Delivery[]
   running: Orphan[]
   /** What ended while the worker was connected elsewhere. */
-  wills: { readonly delivery: Delivery; readonly how: LateSettling }[]
+  wills: { readonly delivery: Delivery; readonly how: Will }[]
 }
 
 interface Heir {
@@ -87,12 +90,36 @@ export class Estate {
    * Settles what a lost connection brought, now or when there is a new one; undefined where the broker has taken it
    * back already. Rejects with `DeliveryLostError` when somebody else has it, or when this worker is connected to another
    * broker by now; with `ConnectivityError` when the worker stops without a connection. `wasAsked`: see
-   * `Connection.settleLost`.
+   * `Connection.settleLost`. With `BrokerRefusedError` when a handover is refused: it is to be settled in another way.
    */
-  settle(orphan: Orphan, how: LateSettling, wasAsked = false): Promise<void> | undefined {
+  settle(orphan: Orphan, how: Will, wasAsked = false): Promise<void> | undefined {
     if (this.#heir?.connection.settleLost === undefined) return undefined
     const origin = this.#origins.get(orphan) ?? this.#heir.place
     return this.#settle(orphan, how, origin, wasAsked)
+  }
+
+  /**
+   * Hands over what is held; where the answer is lost with the connection, the next one finds out, and does it if it was not
+   * done. False when nothing was done: it is refused, or somebody else has it. Never rejects.
+   */
+  async handOver(orphan: Orphan, what: Handover): Promise<boolean> {
+    try {
+      return (await orphan.delivery.handOver?.(what, true)) ?? false
+    } catch (error) {
+      const isUnanswered = error instanceof DeliveryLostError && error.cause !== undefined
+      const again = isUnanswered ? this.settle(orphan, what, true) : undefined
+      if (again === undefined) return false
+      return again.then(
+        () => true,
+        (reason: unknown) => {
+          this.#logger.debug(
+            { err: reason },
+            'What follows from a task was not handed over; it goes step by step.',
+          )
+          return false
+        },
+      )
+    }
   }
 
   /** A new connection takes back what was not started, and takes over the rest. Rejects with `ConnectivityError` when it is lost meanwhile. */
@@ -227,7 +254,7 @@ export class Estate {
     }
   }
 
-  async #settle(orphan: Orphan, how: LateSettling, origin: Place, wasAsked: boolean): Promise<void> {
+  async #settle(orphan: Orphan, how: Will, origin: Place, wasAsked: boolean): Promise<void> {
     for (;;) {
       await this.#adopting
       const heir = this.#heir
@@ -250,12 +277,7 @@ export class Estate {
   }
 
   /** False when the broker does not know it as ours any more. */
-  async #tells(
-    heir: Heir | undefined,
-    delivery: Delivery,
-    how: LateSettling,
-    wasAsked: boolean,
-  ): Promise<boolean> {
+  async #tells(heir: Heir | undefined, delivery: Delivery, how: Will, wasAsked: boolean): Promise<boolean> {
     let isAsked = wasAsked
     if (this.#adopted.delete(delivery)) {
       try {
@@ -285,7 +307,11 @@ function taken(delivery: Delivery): DeliveryLostError {
 }
 
 /** Settles a delivery of a connection that lives. Nothing that runs is to be as if it had never been taken (`undo`). */
-function settled(delivery: Delivery, how: LateSettling): Promise<void> {
+async function settled(delivery: Delivery, how: Will): Promise<void> {
+  if (typeof how !== 'string') {
+    if (await delivery.handOver?.(how, true)) return
+    throw new BrokerRefusedError('the server refused what follows from a task')
+  }
   if (how === 'ack') return delivery.ack()
   const isBack = how === 'return' || how === 'undo'
   return (isBack ? delivery.release?.() : undefined) ?? delivery.reject({ requeue: how !== 'drop' })

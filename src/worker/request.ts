@@ -11,11 +11,11 @@ import type { Clock } from '../clock.js'
 import { DeliveryLostError } from '../errors.js'
 import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
 import type { Outcome } from '../execution/outcome.js'
-import type { TaskRequest } from '../execution/request.js'
+import type { Courier, TaskRequest } from '../execution/request.js'
 import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
 import type { Seated } from '../seats.js'
-import type { AckWatcher, Delivery, LateSettling } from '../transport/transport.js'
+import type { AckWatcher, Delivery, Handover, LateSettling } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
@@ -58,7 +58,7 @@ export interface Arrival {
 }
 
 /** One task message that this worker holds. */
-export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seated {
+export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Courier, Seated {
   /** In the ledger. */
   seat = -1
   /** Another one after a loss, when the next connection has taken the message over. */
@@ -81,6 +81,8 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seate
   private isRevoked = false
   /** Its connection is gone: the broker delivers the message again, unless it was acknowledged before. */
   private isLost = false
+  /** Settles, without rejecting, when it is known whether it was handed over. */
+  private handing: Promise<boolean> | undefined
   /** Acts on its behalf that have not ended: acknowledgements, stored cancellations and the like. */
   private acts = 0
   /** Nothing more is begun for it: it leaves the ledger with the last of its acts. */
@@ -103,6 +105,7 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seate
       deliveryInfo: { exchange, routingKey, priority: message.priority, redelivered: delivery.redelivered },
       hostname: desk.nodeName,
       isEager: false,
+      courier: this,
     }
   }
 
@@ -229,6 +232,8 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seate
 
   /** `Orphan`: its message went to others while there was no connection. */
   abandon(): void {
+    // It is gone because it was handed over, or that is found out.
+    if (this.handing !== undefined) return
     this.desk.logger.warn(
       { id: this.id, name: this.name },
       `Task ${this.name}[${this.id}] runs on, but its message went back to its queue or to another consumer ` +
@@ -260,11 +265,42 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seate
     if (!this.isActive || this.cancellation !== undefined) return
     this.cancellation = why
     this.execution?.terminate('SIGTERM')
-    if (this.told) this.begin(this.sendAgain())
+    if (this.handing !== undefined) this.begin(this.cancelHanding(this.handing))
+    else if (this.told) this.begin(this.desk.endings.sentAgain(this.taskRequest, this.runnable))
     else if (this.isLost) {
       this.retryStored = this.desk.endings.cancelled(this.taskRequest, this.runnable)
       this.begin(this.retryStored)
     } else this.handBack('give back', 'return')
+  }
+
+  /** What follows from its success may be on its way; then nothing is left to cancel. */
+  private async cancelHanding(handing: Promise<boolean>): Promise<void> {
+    if (await handing) return
+    if (this.told) await this.desk.endings.sentAgain(this.taskRequest, this.runnable)
+    else await this.handBack('give back', 'return')
+  }
+
+  /** `Courier`. */
+  async handOver(what: Handover): Promise<boolean> {
+    const { delivery } = this
+    if (this.isLost || this.cancellation !== undefined || delivery.handOver === undefined) return false
+    // Without a result nobody could find out whether it was done, when the answer is lost.
+    const acks = !this.told
+    if (!acks && what.result === undefined) return false
+    const handing = acks ? this.desk.estate.handOver(this, what) : delivery.handOver(what, false)
+    this.handing = handing.catch(() => false)
+    this.acts += 1
+    try {
+      const isDone = await handing
+      if (isDone && acks) {
+        this.told = true
+        this.desk.onAcknowledged()
+      }
+      return isDone
+    } finally {
+      this.handing = undefined
+      this.endAct()
+    }
   }
 
   /** `RunWatcher`: the pool is about to start it. */
@@ -349,20 +385,6 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Seate
       `Task ${this.name}[${this.id}] asked to be requeued, but its message was acknowledged when it started. ` +
         'Set acksLate on the task to let Reject put messages back.',
     )
-  }
-
-  private async sendAgain(): Promise<void> {
-    const { message } = this.taskRequest
-    try {
-      await this.desk.host.resend(this.taskRequest, { retries: message.retries, countdown: 0 })
-      await this.desk.endings.cancelled(this.taskRequest, this.runnable)
-    } catch (error) {
-      this.desk.logger.error(
-        { err: error, id: this.id, name: this.name },
-        `Task ${this.name}[${this.id}] was cancelled by the shutdown and could not be sent again: send it once more.`,
-      )
-      await this.desk.endings.lost(this.taskRequest, this.runnable, undefined)
-    }
   }
 
   /** `settle('ack')` where nobody waits for the answer: every task comes through here. */

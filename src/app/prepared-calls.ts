@@ -1,0 +1,33 @@
+import { AsyncResult } from '../backend/async-result.js'
+import type { ResultContext } from '../backend/result-context.js'
+import type { PreparedCalls } from '../execution/host.js'
+import type { Interceptors } from './interceptors.js'
+import type { Publisher } from './publisher.js'
+import type { SendRequest } from './send-request.js'
+import type { Settings } from './settings.js'
+
+/** What preparing needs of the app. */
+export interface PreparingApp extends ResultContext {
+  readonly conf: Settings
+  readonly interceptors: Pick<Interceptors, 'wrapPublishing'>
+  readonly publisher: Pick<Publisher, 'prepare'>
+}
+
+/** See `Host.prepareMany`: also undefined where tasks are sent to another broker than they are received from. */
+export function preparedCalls(
+  requests: readonly SendRequest[],
+  app: PreparingApp,
+): PreparedCalls | undefined {
+  const { conf, interceptors, publisher } = app
+  const isOneBroker = String(conf.brokerReadUrl) === String(conf.brokerWriteUrl)
+  const prepared = isOneBroker && !interceptors.wrapPublishing ? publisher.prepare(requests) : undefined
+  return (
+    prepared && {
+      messages: prepared.messages,
+      trail: prepared.sent.flatMap((sent, at) => {
+        const isChild = requests[at]?.options.addToParent !== false
+        return isChild ? [new AsyncResult(sent.id, app, { ignored: sent.ignoreResult })] : []
+      }),
+    }
+  )
+}

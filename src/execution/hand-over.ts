@@ -1,0 +1,73 @@
+/**
+ * Ends a run in one step: its next tasks are sent, its result stored and its message acknowledged together, or nothing of
+ * it happens (`Delivery.handOver`). A worker that dies then has either done all or nothing, so that no task that follows is
+ * sent twice; and it waits for the broker once instead of three times. What cannot be done so is done step by step, in
+ * Celery's order.
+ */
+
+import type { Outbox } from '../canvas/outbox.js'
+import { DeliveryLostError } from '../errors.js'
+import type { Handover, SealedResult } from '../transport/transport.js'
+import type { RunParts } from './running-task.js'
+
+/** A run whose body has ended. */
+export interface Ended extends Pick<RunParts, 'task' | 'host' | 'request' | 'state' | 'gate'> {
+  readonly self: { addTrail(result: { asTuple(): unknown }): unknown }
+}
+
+/** How a run ends beside what it sends. */
+export interface HandoverEnd {
+  /** Given once its children are known; undefined where it can only be stored step by step. */
+  result?(): SealedResult | undefined
+  readonly deletes?: Handover['deletes']
+}
+
+/** Whether nothing of a run comes after its acknowledgement that another run would have to repeat. */
+export function endsQuietly({ task, host, request }: Ended): boolean {
+  const { handlers } = task
+  const { taskSuccess, taskPostrun } = host.signals
+  return (
+    !request.isEager &&
+    !host.canvas.alwaysEager &&
+    handlers.onSuccess === undefined &&
+    handlers.afterReturn === undefined &&
+    !taskSuccess.hasReceivers &&
+    !taskPostrun.hasReceivers
+  )
+}
+
+/** True when all was done; else nothing was, and the run's children are as they were. */
+export async function handOver(run: Ended, outbox: Outbox, end: HandoverEnd): Promise<boolean> {
+  const { host, gate, state } = run
+  const { courier } = run.request
+  if (courier === undefined || host.prepareMany === undefined || outbox.calls.length === 0) return false
+  const preparing = host.prepareMany(outbox.calls)
+  const prepared = preparing instanceof Promise ? await preparing : preparing
+  if (prepared === undefined) return false
+  // What the backend must know comes first; done once more by whoever has to send step by step, it stays the same.
+  if (outbox.before.length > 0) await Promise.all(outbox.before.map((write) => gate.effect(write)))
+  const before = state.children.length
+  for (const result of [...prepared.trail, ...outbox.trail]) run.self.addTrail(result)
+  let isDone = false
+  try {
+    const result = end.result?.()
+    if (end.result === undefined || result !== undefined) {
+      const what: Handover = { messages: prepared.messages, result, deletes: end.deletes }
+      isDone = await gate.passing(async () => {
+        const isNow = await courier.handOver(what).catch((error) => wasDone(run, error))
+        // Also where the run was given up meanwhile.
+        if (isNow) state.told.chain = true
+        return isNow
+      })
+    }
+  } finally {
+    if (!isDone) state.children.length = before
+  }
+  return isDone
+}
+
+/** The answer was lost, and nothing is held that would tell: the result does, which was stored in the same step. */
+async function wasDone({ host, request }: Ended, error: unknown): Promise<boolean> {
+  if (!(error instanceof DeliveryLostError)) throw error
+  return (await host.backend.fetch(request.message.id))?.state === 'SUCCESS'
+}

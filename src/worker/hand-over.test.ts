@@ -1,0 +1,173 @@
+/** What follows from a late-acknowledged task over Redis, whatever happens to its connection: once. */
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { TcpProxy } from '../../interop-tests/loss/proxy.js'
+import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { chain, chord } from '../canvas/build.js'
+import type { TaskContext } from '../execution/context.js'
+import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import { handOverScript } from '../transport/redis-handover-script.js'
+import { Trial, until } from './trial.test.setup.js'
+
+describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is installed'})`, () => {
+  let server: RedisServer
+  let admin: RedisClient
+  let proxy: TcpProxy
+  let settings: object
+
+  beforeAll(async () => {
+    server = await RedisServer.start()
+    proxy = await TcpProxy.start(server.port)
+    admin = await openRedis(server.url)
+    return async () => {
+      admin.close()
+      await proxy.close()
+      await server.close()
+    }
+  })
+
+  beforeEach(async () => {
+    proxy.heal()
+    await admin.run('FLUSHALL')
+    // A server that does not know it yet says so, and a mute one could not.
+    await admin.run('SCRIPT', 'LOAD', handOverScript.lua)
+    const url = server.url.replace(`:${server.port}`, `:${proxy.port}`)
+    settings = { brokerUrl: url, resultBackend: url }
+  })
+
+  const length = async (key: string): Promise<number> => Number(await admin.run('LLEN', key))
+
+  /** Runs a chain `first | second` of which the second step has a queue that nobody serves; `disturb` as the first ends. */
+  async function runFirst(
+    acksLate: boolean,
+    disturb: () => void,
+    settled: () => Promise<unknown>,
+  ): Promise<Trial> {
+    const trial = new Trial(settings)
+    let runs = 0
+    const first = trial.app.task('t.first', { acksLate }, () => {
+      runs += 1
+      // Its start was acknowledged, or nothing is to be acknowledged.
+      return new Promise<number>((resolve) => {
+        setImmediate(() => {
+          disturb()
+          resolve(4)
+        })
+      })
+    })
+    const second = trial.app.task('t.second', (value: number) => value)
+    await trial.started()
+    // The queue of the second step is declared from here on.
+    await second.applyAsync({ args: [0], queue: 'next' })
+    await admin.run('DEL', 'next')
+    const result = await chain(first.s(), second.s().set({ queue: 'next' })).applyAsync()
+    await settled()
+    await until('the message is settled', async () => Number(await admin.run('HLEN', 'unacked')) === 0)
+    expect(runs).toBe(1)
+    expect(await length('next')).toBe(1)
+    const key = `celery-task-meta-${result.parent?.id}`
+    const stored = JSON.parse(String(await admin.run('GET', key))) as { status: string; children: unknown[] }
+    expect(stored).toMatchObject({ status: 'SUCCESS', result: 4, children: [[[result.id, null], null]] })
+    expect(trial.lines.filter(({ text }) => /may run twice|Couldn't/.test(text))).toEqual([])
+    return trial
+  }
+
+  it.each([true, false])(
+    'TSK-071 goes out in one step with the result, and the acknowledgement (late: %s)',
+    async (late) => {
+      let pushes = ''
+      const before = async (): Promise<void> => {
+        await until('the next step is there', async () => (await length('next')) === 1)
+        pushes = String(await admin.run('INFO', 'commandstats'))
+      }
+      await admin.run('CONFIG', 'RESETSTAT')
+      await using trial = await runFirst(late, () => {}, before)
+      expect(trial).toBeDefined()
+      // One SETEX for the one result; the next step came by a script, after the two of the client.
+      expect(/cmdstat_setex:calls=(\d+)/.exec(pushes)?.[1]).toBe('1')
+      const calls = /cmdstat_evalsha:calls=(\d+)/.exec(pushes)?.[1]
+      expect(Number(calls)).toBeGreaterThan(0)
+    },
+  )
+
+  it.each([true, false])(
+    'CNV-119 is sent once where the answer is lost with the connection (late: %s)',
+    async (late) => {
+      await using _trial = await runFirst(
+        late,
+        () => proxy.mute(),
+        async () => {
+          await until('the next step is there', async () => (await length('next')) === 1)
+          proxy.heal()
+        },
+      )
+    },
+  )
+
+  it.each([true, false])('CNV-119 is sent once where it did not arrive (late: %s)', async (late) => {
+    await using _trial = await runFirst(
+      late,
+      () => {
+        proxy.cut()
+        setImmediate(() => proxy.heal())
+      },
+      async () => {
+        await until('the next step is there', async () => (await length('next')) === 1)
+      },
+    )
+  })
+
+  it('TSK-060 comes before the acknowledgement step by step where a handler runs in between', async () => {
+    await using trial = new Trial(settings)
+    let held = -1
+    const first = trial.app.task(
+      't.first',
+      {
+        acksLate: true,
+        onSuccess: async () => {
+          held = Number(await admin.run('HLEN', 'unacked'))
+        },
+      },
+      () => 4,
+    )
+    const second = trial.app.task('t.second', (value: number) => value + 1)
+    await trial.started()
+    const result = await chain(first.s(), second.s()).applyAsync()
+    expect(await result.get({ timeout: 10 })).toBe(5)
+    expect(held).toBe(1)
+  })
+
+  it('CNV-105 the body of a chord goes out with the last acknowledgement, and the counters go', async () => {
+    await using trial = new Trial(settings)
+    const part = trial.app.task('t.part', { acksLate: true }, (value: number) => value)
+    const sum = trial.app.task('t.sum', (values: readonly number[]) => values.reduce((a, b) => a + b, 0))
+    await trial.started()
+    const result = await chord([part.s(1), part.s(2), part.s(3)], sum.s()).applyAsync()
+    expect(await result.get({ timeout: 10 })).toBe(6)
+    await until('all is settled', async () => Number(await admin.run('HLEN', 'unacked')) === 0)
+    expect(await admin.run('KEYS', 'celery-taskset-meta-*')).toEqual([])
+  })
+
+  it('CNV-130 a replacement takes the place of its task in one step', async () => {
+    await using trial = new Trial(settings)
+    let runs = 0
+    const other = trial.app.task('t.other', { acksLate: true }, () => 'other')
+    const replaced = trial.app.task(
+      't.replaced',
+      { bind: true, acksLate: true },
+      async (self: TaskContext) => {
+        runs += 1
+        proxy.mute()
+        void until('the other is there', async () => (await length('next')) === 1).then(() => proxy.heal())
+        return self.replace(other.s().set({ queue: 'next' }))
+      },
+    )
+    await trial.started()
+    await other.applyAsync({ queue: 'next' })
+    await admin.run('DEL', 'next')
+    await replaced.delay()
+    await until('it was replaced', async () => (await length('next')) === 1)
+    await until('its message is settled', async () => Number(await admin.run('HLEN', 'unacked')) === 0)
+    expect(runs).toBe(1)
+    expect(await length('next')).toBe(1)
+  })
+})
