@@ -3,6 +3,7 @@ import type { ResultContext } from '../backend/result-context.js'
 import type { PreparedCalls } from '../execution/host.js'
 import type { Interceptors } from './interceptors.js'
 import type { Publisher } from './publisher.js'
+import type { PreparedMessages } from './ready.js'
 import type { SendRequest } from './send-request.js'
 import type { Settings } from './settings.js'
 
@@ -17,17 +18,24 @@ export interface PreparingApp extends ResultContext {
 export function preparedCalls(
   requests: readonly SendRequest[],
   app: PreparingApp,
-): PreparedCalls | undefined {
+): PreparedCalls | undefined | Promise<PreparedCalls | undefined> {
   const { conf, interceptors, publisher } = app
   const isOneBroker = String(conf.brokerReadUrl) === String(conf.brokerWriteUrl)
-  const prepared = isOneBroker && !interceptors.wrapPublishing ? publisher.prepare(requests) : undefined
-  return (
-    prepared && {
-      messages: prepared.messages,
-      trail: prepared.sent.flatMap((sent, at) => {
-        const isChild = requests[at]?.options.addToParent !== false
-        return isChild ? [new AsyncResult(sent.id, app, { ignored: sent.ignoreResult })] : []
-      }),
-    }
-  )
+  if (!isOneBroker || interceptors.wrapPublishing) return undefined
+  const prepared = publisher.prepare(requests)
+  return prepared instanceof Promise
+    ? prepared.then((messages) => messages && withTrail(messages, requests, app))
+    : prepared && withTrail(prepared, requests, app)
+}
+
+function withTrail(
+  { messages, sent }: PreparedMessages,
+  requests: readonly SendRequest[],
+  app: ResultContext,
+): PreparedCalls {
+  const trail = sent.flatMap(({ id, ignoreResult }, at) => {
+    const isChild = requests[at]?.options.addToParent !== false
+    return isChild ? [new AsyncResult(id, app, { ignored: ignoreResult })] : []
+  })
+  return { messages, trail }
 }

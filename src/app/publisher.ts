@@ -21,16 +21,9 @@ import type { Resend } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
-import type {
-  Address,
-  Connection,
-  Exchange,
-  Outgoing,
-  PublishOptions,
-  Topology,
-} from '../transport/transport.js'
+import type { Address, Connection, Exchange, PublishOptions, Topology } from '../transport/transport.js'
 import { assertFanout } from './assert-fanout.js'
-import { Attempts, type Bounds, defaultTimeoutMs } from './attempts.js'
+import { Attempts, type Bounds, type BrokerWork, defaultTimeoutMs } from './attempts.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
 import { delaysInBroker, delayTopologyOf } from './native-delay.js'
@@ -46,7 +39,7 @@ import {
 } from './outgoing-task.js'
 import { Plans } from './plans.js'
 import { type Queues, type TaskQueue, topologyOf } from './queues.js'
-import { boundsOf, type Ready, runsOf } from './ready.js'
+import { boundsOf, outgoingOf, type PreparedMessages, type Ready, runsOf } from './ready.js'
 import { definedTimes, placeOf, places, retryFields } from './resending.js'
 import { Router } from './router.js'
 import type { SendRequest, Sent } from './send-request.js'
@@ -73,12 +66,6 @@ export interface PublisherDeps {
   readonly newId: () => string
   /** 0 <= n < 1. */
   readonly random: () => number
-}
-
-/** What may be sent by somebody else. */
-interface PreparedMessages {
-  readonly messages: readonly Outgoing[]
-  readonly sent: readonly Sent[]
 }
 
 interface Prepared {
@@ -162,20 +149,27 @@ export class Publisher {
   }
 
   /**
-   * What `send` would publish, for another connection to the same broker. Undefined where it takes more than these
-   * messages: signals, a queue that was not declared yet, a delay in the broker. Throws what `send` throws before it sends.
+   * What `send` would publish, for another connection to the same broker, once the queues are declared: a promise where that
+   * is to be done first. Undefined where it takes more than these messages: signals, a delay in the broker. Throws what
+   * `send` throws.
    */
-  prepare(requests: readonly SendRequest[]): PreparedMessages | undefined {
+  prepare(
+    requests: readonly SendRequest[],
+  ): PreparedMessages | undefined | Promise<PreparedMessages | undefined> {
     const { signals } = this.deps
-    const open = this.connections.ready
-    const isHeard = signals.beforeTaskPublish.hasReceivers || signals.afterTaskPublish.hasReceivers
-    if (open === undefined || isHeard) return undefined
+    if (signals.beforeTaskPublish.hasReceivers || signals.afterTaskPublish.hasReceivers) return undefined
     const { ready, sent } = this.prepared(requests)
-    const isPlain = ready.every(({ way: { destination } }) => {
-      const { declare, delayedBy } = destination
-      return delayedBy === undefined && (declare === undefined || open.isDeclared(declare.name))
+    if (ready.some(({ way }) => way.destination.delayedBy !== undefined)) return undefined
+    const messages = { messages: ready.map(outgoingOf), sent }
+    const open = this.connections.ready
+    const isDeclared = ready.every(({ way: { destination } }) => {
+      const { declare } = destination
+      return declare === undefined || open?.isDeclared(declare.name) === true
     })
-    return isPlain ? { messages: ready.map(outgoingOf), sent } : undefined
+    if (isDeclared) return messages
+    const declaring = (use: OpenConnection): Promise<void> =>
+      this.declaringAll(use, ready) ?? Promise.resolve()
+    return this.broughtBy(ready, boundsOf(requests), declaring).then(() => messages)
   }
 
   /**
@@ -409,21 +403,21 @@ export class Publisher {
   }
 
   private publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
-    const { task, id, way } = run[0] as Ready
-    const published = this.attempts.run(
-      () => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`),
-      (open, signal, after) => {
-        const options = publishOptions(signal, after)
-        const declaring = this.declaringAll(open, run)
-        if (declaring === undefined) return open.connection.publish(run.map(outgoingOf), options)
-        return declaring.then(() => open.connection.publish(run.map(outgoingOf), options))
-      },
-      bounds,
-      way.retry ? way.retryPolicy : undefined,
-    )
+    const published = this.broughtBy(run, bounds, (open, signal, after) => {
+      const options = publishOptions(signal, after)
+      const declaring = this.declaringAll(open, run)
+      if (declaring === undefined) return open.connection.publish(run.map(outgoingOf), options)
+      return declaring.then(() => open.connection.publish(run.map(outgoingOf), options))
+    })
     return this.deps.signals.afterTaskPublish.hasReceivers
       ? published.then(() => this.tellPublished(run))
       : published
+  }
+
+  private broughtBy(run: readonly Ready[], bounds: Bounds, work: BrokerWork<void>): Promise<void> {
+    const { task, id, way } = run[0] as Ready
+    const what = (): string => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`)
+    return this.attempts.run(what, work, bounds, way.retry ? way.retryPolicy : undefined)
   }
 
   private async tellPublished(run: readonly Ready[]): Promise<void> {
@@ -477,10 +471,6 @@ function inTurn(
   next: () => Promise<void> | undefined,
 ): Promise<void> | undefined {
   return before === undefined ? next() : before.then(next)
-}
-
-function outgoingOf({ outgoing }: Ready): Outgoing {
-  return outgoing
 }
 
 function sentOf(id: string, { destination, ignoreResult }: PreparedTask): Sent {

@@ -4,7 +4,7 @@ import type { RetryPolicy } from '../canvas/send-options.js'
 import type { Outgoing } from '../transport/transport.js'
 import type { Bounds } from './attempts.js'
 import type { Destination } from './outgoing-task.js'
-import type { SendRequest } from './send-request.js'
+import type { SendRequest, Sent } from './send-request.js'
 
 /** One message. */
 export interface Ready {
@@ -21,6 +21,17 @@ export interface Way {
   readonly destination: Destination
   readonly retry: boolean
   readonly retryPolicy: RetryPolicy
+}
+
+/** What may be sent by somebody else. */
+export interface PreparedMessages {
+  readonly messages: readonly Outgoing[]
+  readonly sent: readonly Sent[]
+}
+
+/** What goes out. */
+export function outgoingOf({ outgoing }: Ready): Outgoing {
+  return outgoing
 }
 
 /** The shortest bound of all, and any signal that is given. */

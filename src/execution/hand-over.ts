@@ -8,10 +8,17 @@
 import type { Outbox } from '../canvas/outbox.js'
 import { DeliveryLostError } from '../errors.js'
 import type { Handover, SealedResult } from '../transport/transport.js'
-import type { RunParts } from './running-task.js'
+import type { Host, RunnableTask } from './host.js'
+import type { TaskRequest } from './request.js'
+import type { RunGate } from './run-gate.js'
 
 /** A run whose body has ended. */
-export interface Ended extends Pick<RunParts, 'task' | 'host' | 'request' | 'state' | 'gate'> {
+export interface Ended {
+  readonly task: RunnableTask
+  readonly host: Host
+  readonly request: TaskRequest
+  readonly gate: RunGate
+  readonly state: { readonly children: unknown[]; readonly told: { chain: boolean } }
   readonly self: { addTrail(result: { asTuple(): unknown }): unknown }
 }
 
