@@ -133,6 +133,7 @@ describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is 
     await trial.started()
     const result = await chain(first.s(), second.s()).applyAsync()
     expect(await result.get({ timeout: 10 })).toBe(5)
+    await until('the handler has run', () => held >= 0)
     expect(held).toBe(1)
   })
 
