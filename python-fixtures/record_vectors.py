@@ -6,6 +6,7 @@ import types
 import uuid as uuid_module
 
 import kombu.clocks
+from amqp.basic_message import Message
 from celery import states
 from celery.app.task import Context
 from celery.utils.saferepr import saferepr
@@ -108,12 +109,47 @@ def vectors():
     sample('vectors-context', 'vectors', 'names that are never custom headers', cases=sorted(
         {*Context.__dict__.keys(), 'lang', 'task', 'argsrepr', 'kwargsrepr', 'compression'}))
 
+    sample('vectors-amqp-properties', 'vectors', 'content headers that py-amqp writes, from their flags on; times as seconds', cases=[
+        {'bytes': b64(Message(b'', **properties)._serialize_properties()), 'expected': plain(properties)} for properties in _properties()])
     sample('vectors-encodings', 'vectors', 'kombu.serialization.loads(body, content_type, content_encoding); null is refused', cases=[
         {'contentType': content_type, 'encoding': encoding, 'body': b64(body), 'expected': _loaded(body, content_type, encoding)}
         for content_type, encoding, body in _encoded()])
     sample('vectors-bytes', 'vectors', 'each byte alone in encodings of one byte; null is refused', cases=[
         {'encoding': encoding, 'expected': [_loaded(bytes([byte]), 'application/data', encoding) for byte in range(256)]}
         for encoding in ONE_BYTE])
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dt.datetime):
+        return int(value.timestamp())
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    return value
+
+
+def _properties():
+    task_id = str(uuid_module.UUID(int=7))
+    headers = {
+        'lang': 'py', 'task': 't.add', 'id': task_id, 'shadow': None, 'eta': None, 'expires': None, 'group': None, 'group_index': None,
+        'retries': 0, 'timelimit': [None, None], 'root_id': task_id, 'parent_id': None, 'argsrepr': '(1, 2)', 'kwargsrepr': '{}',
+        'origin': 'gen1@host', 'ignore_result': False, 'replaced_task_nesting': 0, 'stamped_headers': None, 'stamps': {}}
+    usual = {'content_type': 'application/json', 'content_encoding': 'utf-8', 'delivery_mode': 2, 'priority': 0,
+             'correlation_id': task_id, 'reply_to': 'r'}
+    yield {**usual, 'application_headers': headers}
+    yield {**usual, 'application_headers': {**headers, 'argsrepr': "('é😀',)", 'timelimit': [10, 2.5], 'mine': 'x' * 300}}
+    yield {**usual, 'application_headers': {name: headers[name] for name in headers if name not in ('ignore_result', 'stamps')}}
+    yield {**usual, 'application_headers': dict(reversed(headers.items()))}
+    yield {'application_headers': {}}
+    yield {'content_type': 'application/json', 'delivery_mode': 1}
+    yield {'priority': 9, 'expiration': '100', 'message_id': 'm', 'timestamp': 1893553445, 'type': 't', 'user_id': 'guest',
+           'app_id': 'a', 'application_headers': {
+               'ints': [0, -1, 2 ** 31 - 1, -2 ** 31, 2 ** 31, 2 ** 32, -2 ** 40, 2 ** 53 - 1], 'floats': [0.5, -1e300], 'yes': True, 'no': False,
+               'when': dt.datetime(2030, 1, 2, 3, 4, 5), 'price': decimal.Decimal('1.99'),
+               'deep': {'list': [{'a': [None, True]}, []], 'table': {}}, '': '', 'ключ': 'значение'}}
 
 
 ONE_BYTE = ['ascii', 'latin-1', *(f'iso-8859-{n}' for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15)), 'koi8-r',

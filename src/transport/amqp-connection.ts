@@ -15,6 +15,7 @@ import { ConnectionLostError, UnroutableError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { AmqpAcks } from './amqp-acks.js'
 import { AmqpDelivery } from './amqp-delivery.js'
+import { envelopeOf } from './amqp-envelope.js'
 import type { AmqpLink } from './amqp-link.js'
 import { AmqpParking } from './amqp-parking.js'
 import { AmqpPublisher } from './amqp-publisher.js'
@@ -187,7 +188,7 @@ export class AmqpConnection implements Connection {
     const message = await this.#main.answered(`get a message from '${queue}'`, () => channel.get(queue))
     if (message === false) return undefined
     acks.add(message.fields.deliveryTag)
-    return new AmqpDelivery(message, queue, acks, this.#parking)
+    return new AmqpDelivery({ ...message.fields, envelope: envelopeOf(message) }, queue, acks, this.#parking)
   }
 
   async queueLength(queue: string): Promise<number> {

@@ -1,9 +1,8 @@
-import type { GetMessage, Message } from 'amqplib'
 import type { Envelope } from '../../protocol/envelope.js'
 import type { AmqpAcks } from './amqp-acks.js'
-import { envelopeOf } from './amqp-envelope.js'
 import type { AmqpParking } from './amqp-parking.js'
 import { parkedBefore } from './amqp-parking.js'
+import type { Incoming } from './amqp-reader.js'
 import type { Address, Delivery } from './transport.js'
 
 /** One message of a channel; `acks` is undefined where nothing is to be settled. */
@@ -17,17 +16,17 @@ export class AmqpDelivery implements Delivery {
   readonly #parking: AmqpParking | undefined
 
   constructor(
-    message: Message | GetMessage,
+    incoming: Omit<Incoming, 'consumerTag'>,
     queue: string,
     acks: AmqpAcks | undefined,
     parking: AmqpParking | undefined,
   ) {
-    const { exchange, routingKey, redelivered, deliveryTag } = message.fields
-    this.envelope = envelopeOf(message)
+    const { envelope, exchange, routingKey, redelivered, deliveryTag } = incoming
+    this.envelope = envelope
     this.queue = queue
     this.address = { exchange, routingKey }
     // A copy that waited in the broker may meet its original, whose acknowledgement was lost.
-    this.redelivered = redelivered || parkedBefore(this.envelope)
+    this.redelivered = redelivered || parkedBefore(envelope)
     this.#tag = deliveryTag
     this.#acks = acks
     this.#parking = parking

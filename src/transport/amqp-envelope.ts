@@ -1,6 +1,6 @@
 /**
  * Envelopes from AMQP's properties and field tables, and tables for declarations (wire-format 7.5, 7.6). Publishes are
- * written by amqp-writer.ts.
+ * written by amqp-writer.ts, and most deliveries read by amqp-reader.ts.
  *
  * Rule 1: a body is bytes on both sides. Rule 2: whole numbers go out as py-amqp writes them, as int32 or int64: small
  * types are read with the wrong sign by Python. Rule 3: a header of a type that we have no use for travels on as it
@@ -80,8 +80,8 @@ function fieldValue(value: unknown): unknown {
   }
 }
 
-/** In place: few values are of a kind that has another form here. */
-function fromTable(table: Table): Table {
+/** A table as amqplib reads it; in place, for few values are of a kind that has another form here. */
+export function fromTable(table: Table): Table {
   for (const name of Object.keys(table)) {
     const value = table[name]
     if (typeof value === 'object' && value !== null) table[name] = fromField(value)

@@ -17,7 +17,7 @@ import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, type ConnectivityError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { connectError, lostError, notImplemented, replyCode, typedAmqpError } from './amqp-errors.js'
-import { FrameMender } from './amqp-frames.js'
+import { IncomingFrames, type Taker } from './amqp-frames.js'
 import type { AmqpTarget } from './amqp-url.js'
 import { AmqpWriter } from './amqp-writer.js'
 
@@ -37,11 +37,19 @@ const defaultAnswerMs = 30_000
 /** Of a heartbeat interval: less than the two that a server waits, less the half that our last one may be old. */
 const longestSilence = 1.5
 
+/** Bytes of a frame around its payload. */
+const frameOverhead = 8
+
 interface Internals {
   readonly stream: Duplex
-  readonly rest: Buffer
+  /** Came, and is no whole frame yet. */
+  rest: Buffer
   /** Bytes. */
   readonly frameMax: number
+  /** Bytes of the longest payload of a frame that is read; 0 means no limit. */
+  readonly maxFrameSize: number
+  /** Whether the server counts as alive when heartbeats are looked at next. */
+  recvSinceLastCheck: boolean
   /** Seconds as both sides agreed; 0 means none. */
   readonly heartbeat: number
 }
@@ -61,6 +69,7 @@ export class AmqpLink {
   readonly #model: ChannelModel
   readonly #stream: Duplex
   readonly #frameMax: number
+  readonly #frames: IncomingFrames
   readonly #options: OpenLinkOptions
   #settleClosed: (cause: ConnectivityError | undefined) => void = () => {}
   #cause: unknown
@@ -83,7 +92,7 @@ export class AmqpLink {
     this.#frameMax = internals.frameMax
     this.#silenceMs = internals.heartbeat * 1000 * longestSilence || Number.POSITIVE_INFINITY
     this.#heard = { monotonic: options.clock.monotonic(), wall: options.clock.now() }
-    mendIncoming(internals, () => this.#hear())
+    this.#frames = readFrames(internals, () => this.#hear())
     model.on('error', (error: Error) => (this.#cause ??= error))
     model.on('close', (error?: Error) => this.#end(error))
     model.on('blocked', (reason: string) => {
@@ -195,6 +204,14 @@ export class AmqpLink {
     const channel = await this.answered('open a channel', () => this.#model.createConfirmChannel())
     channel.on('error', onError)
     return channel
+  }
+
+  /**
+   * Hands the deliveries of a channel to `taker`, until what is returned is called, but for those that only amqplib can
+   * read (amqp-frames.ts). They come as amqplib would give them: in one turn all that was read.
+   */
+  deliverTo(channel: Channel, taker: Taker): () => void {
+    return this.#frames.setTaker((channel as unknown as ChannelInternals).ch, taker)
   }
 
   /** Writes publishes on a channel; what it has taken goes to `write`, and each is told to `expectConfirm` at once. */
@@ -335,13 +352,24 @@ function credentialsOf({
     : credentials.plain(username, password)
 }
 
-function mendIncoming({ stream, rest }: Internals, hear: () => boolean): void {
-  const mender = new FrameMender()
-  if (rest.length > 0) mender.push(rest)
+/** Stands between the socket and amqplib. */
+function readFrames(internals: Internals, hear: () => boolean): IncomingFrames {
+  const { stream, rest, maxFrameSize } = internals
+  const frames = new IncomingFrames((maxFrameSize || Number.POSITIVE_INFINITY) + frameOverhead)
+  if (rest.length > 0) {
+    frames.push(rest)
+    internals.rest = Buffer.alloc(0)
+  }
   const read = stream.read.bind(stream)
   stream.read = (size?: number): Buffer | null => {
+    if (size === 0) return read(0) as Buffer | null
+    const before = frames.next()
+    if (before !== null) return before
     const chunk = read(size) as Buffer | null
-    if (chunk === null || size === 0) return chunk
-    return hear() ? mender.push(chunk) : null
+    if (chunk === null || !hear()) return null
+    internals.recvSinceLastCheck = true
+    frames.push(chunk)
+    return frames.next()
   }
+  return frames
 }

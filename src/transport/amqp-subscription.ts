@@ -18,10 +18,11 @@ import { BrokerUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { AmqpAcks } from './amqp-acks.js'
 import { AmqpDelivery } from './amqp-delivery.js'
-import { amqpTable } from './amqp-envelope.js'
+import { amqpTable, envelopeOf } from './amqp-envelope.js'
 import { isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
 import type { AmqpParking } from './amqp-parking.js'
+import type { Incoming } from './amqp-reader.js'
 import { suspendsSlowConsumers } from './amqp-versions.js'
 import type { ConsumeOptions, Delivery, Subscription } from './transport.js'
 
@@ -52,7 +53,10 @@ export class AmqpSubscription implements Subscription {
   readonly #options: ConsumeOptions
   readonly #channel: Channel
   readonly #acks: AmqpAcks
+  readonly #stopReading: () => void
   readonly #tags = new Map<string, string>()
+  /** The queues of all consumers that there were, by their tags. */
+  readonly #queues = new Map<string, string>()
   /** Queues that something came from since the last look. */
   readonly #heard = new Set<string>()
   /** Queues that looked forgotten: the consumer it was, and how often it was replaced in vain. */
@@ -71,6 +75,7 @@ export class AmqpSubscription implements Subscription {
     this.#options = options
     this.#channel = channel
     this.#acks = new AmqpAcks(deps.link, channel)
+    this.#stopReading = deps.link.deliverTo(channel, (incoming) => this.#takeRead(incoming))
   }
 
   /** Consumes. Throws a typed error, leaving nothing behind. */
@@ -114,6 +119,7 @@ export class AmqpSubscription implements Subscription {
     this.#count += 1
     const consumerTag = `celeriac-${this.#count}`
     this.#tags.set(queue, consumerTag)
+    this.#queues.set(consumerTag, queue)
     const take = (message: ConsumeMessage | null): void => this.#take(queue, consumerTag, message)
     try {
       const given = { noAck, consumerTag, arguments: amqpTable(consumerArguments?.(queue) ?? {}) }
@@ -192,21 +198,32 @@ export class AmqpSubscription implements Subscription {
     this.#isEnded = true
     this.#batch = []
     this.#acks.end()
+    this.#stopReading()
     this.#deps.onEnded(this)
   }
 
+  /** From amqplib: what our own reader left to it, and null for a consumer that the server has cancelled. */
   #take(queue: string, consumerTag: string, message: ConsumeMessage | null): void {
     if (this.#isEnded) return
-    if (message === null) {
-      if (this.#tags.get(queue) === consumerTag) void this.#resume(queue)
-      return
-    }
+    if (message !== null) this.#add(queue, { ...message.fields, envelope: envelopeOf(message) })
+    else if (this.#tags.get(queue) === consumerTag) void this.#resume(queue)
+  }
+
+  /** From our own reader. */
+  #takeRead(incoming: Incoming): boolean {
+    const queue = this.#queues.get(incoming.consumerTag)
+    if (queue === undefined || this.#isEnded) return false
+    this.#add(queue, incoming)
+    return true
+  }
+
+  #add(queue: string, incoming: Incoming): void {
     const { noAck } = this.#options
     this.#heard.add(queue)
-    if (!noAck) this.#acks.add(message.fields.deliveryTag)
+    if (!noAck) this.#acks.add(incoming.deliveryTag)
     const acks = noAck ? undefined : this.#acks
-    this.#batch.push(new AmqpDelivery(message, queue, acks, noAck ? undefined : this.#deps.parking))
-    // amqplib calls for each message of what it has read; together they are one batch
+    this.#batch.push(new AmqpDelivery(incoming, queue, acks, noAck ? undefined : this.#deps.parking))
+    // Together, what has been read in this turn is one batch.
     if (this.#batch.length === 1) process.nextTick(() => this.#hand())
   }
 

@@ -1,45 +1,18 @@
-import { createRequire } from 'node:module'
 import { describe, expect, it } from 'vitest'
 import { envelopeOf } from './amqp-envelope.js'
 import { AmqpWriter } from './amqp-writer.js'
+import { type LibFrame, framesOf as readFrames } from './amqplib-frames.conformance.js'
 import { message } from './collector.conformance.js'
 import type { Outgoing } from './transport.js'
 
-interface Frame {
-  readonly channel: number
-  readonly id?: number
-  readonly size?: number
-  readonly fields?: Record<string, unknown>
-  readonly content?: Buffer
-}
-interface Parsed {
-  readonly type: number
-  readonly size: number
-  readonly rest: Buffer
-}
-/** amqplib's own reader. */
-const { parseFrame, decodeFrame } = createRequire(createRequire(import.meta.url).resolve('amqplib'))(
-  './lib/frame.js',
-) as {
-  parseFrame(bytes: Buffer, max: number): Parsed | false
-  decodeFrame(frame: Parsed): Frame
-}
-
-function framesOf(buffers: readonly Buffer[], frameMax: number): Frame[] {
-  const frames: Frame[] = []
-  let rest: Buffer = Buffer.concat(buffers)
-  while (rest.length > 0) {
-    const parsed = parseFrame(rest, 0)
-    if (parsed === false) throw new Error('half a frame was written')
-    expect(parsed.size + 8).toBeLessThanOrEqual(frameMax)
-    rest = parsed.rest
-    frames.push(decodeFrame(parsed))
-  }
-  return frames
+function framesOf(buffers: readonly Buffer[], frameMax: number): LibFrame[] {
+  const frames = readFrames(Buffer.concat(buffers))
+  for (const { parsed } of frames) expect(parsed.size + 8).toBeLessThanOrEqual(frameMax)
+  return frames.map(({ frame }) => frame)
 }
 
 /** Frames as messages: what was published where. */
-function messagesOf(frames: readonly Frame[]): { readonly to: unknown; readonly envelope: unknown }[] {
+function messagesOf(frames: readonly LibFrame[]): { readonly to: unknown; readonly envelope: unknown }[] {
   const found: { to: unknown; envelope: unknown }[] = []
   for (let at = 0; at < frames.length; ) {
     const [method, header] = [frames[at], frames[at + 1]]
