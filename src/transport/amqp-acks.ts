@@ -1,6 +1,7 @@
 import type { Channel } from 'amqplib'
 import { DeliveryLostError } from '../errors.js'
 import type { AmqpLink } from './amqp-link.js'
+import type { AckWatcher } from './transport.js'
 
 /**
  * What one channel was handed and has not settled.
@@ -16,7 +17,10 @@ export class AmqpAcks {
   readonly #held = new Set<number>()
   /** Settled, above the lowest held one. */
   #pending: number[] = []
-  #flushed: Promise<void> | undefined
+  /** Of acknowledgements of this turn. */
+  #watchers: AckWatcher[] = []
+  /** One of this turn's was not sent. */
+  #isUnsent = false
   #isEnded = false
   /** Told when nothing is held any more. */
   onEmpty: () => void = () => {}
@@ -43,15 +47,34 @@ export class AmqpAcks {
 
   /** Resolves when the acknowledgement was written. */
   ack(tag: number): Promise<void> {
-    if (!this.#held.delete(tag) || this.#isEnded) return Promise.reject(this.#lost())
-    this.#pending.push(tag)
-    this.#flushed ??= new Promise((resolve, reject) => {
-      process.nextTick(() => {
-        if (this.#flush()) resolve()
-        else reject(this.#lost())
-      })
+    return new Promise((resolve, reject) => {
+      this.ackFor(tag, { onAcknowledged: resolve, onUnacknowledged: reject })
     })
-    return this.#flushed
+  }
+
+  /** `Delivery.ackFor`. */
+  ackFor(tag: number, watcher: AckWatcher): void {
+    if (!this.#held.delete(tag) || this.#isEnded) {
+      const lost = this.#lost()
+      process.nextTick(() => watcher.onUnacknowledged(lost))
+      return
+    }
+    this.#pending.push(tag)
+    this.#watchers.push(watcher)
+    if (this.#watchers.length === 1) process.nextTick(() => this.#tell())
+  }
+
+  /** Sends what is pending, and tells those who wait for it. */
+  #tell(): void {
+    this.flush()
+    const watchers = this.#watchers
+    const lost = this.#isUnsent ? this.#lost() : undefined
+    this.#watchers = []
+    this.#isUnsent = false
+    for (const watcher of watchers) {
+      if (lost === undefined) watcher.onAcknowledged()
+      else watcher.onUnacknowledged(lost)
+    }
   }
 
   /** Puts it back into its place, or drops or dead-letters it. */
@@ -66,9 +89,9 @@ export class AmqpAcks {
     this.#tellEmpty()
   }
 
-  /** Sends what is pending, now. False when it could not. */
+  /** Sends what is pending, now. */
   flush(): void {
-    this.#flush()
+    if (!this.#flush()) this.#isUnsent = true
   }
 
   /** Nothing can be settled any more. */
@@ -77,10 +100,10 @@ export class AmqpAcks {
     this.#held.clear()
   }
 
+  /** False when it could not. */
   #flush(): boolean {
     const tags = this.#pending
     this.#pending = []
-    this.#flushed = undefined
     if (tags.length === 0) return true
     if (this.#isEnded) return false
     this.#link.cork()

@@ -3,7 +3,7 @@ import type { AmqpAcks } from './amqp-acks.js'
 import type { AmqpParking } from './amqp-parking.js'
 import { parkedBefore } from './amqp-parking.js'
 import type { Incoming } from './amqp-reader.js'
-import type { Address, Delivery } from './transport.js'
+import type { AckWatcher, Address, Delivery } from './transport.js'
 
 /** One message of a channel; `acks` is undefined where nothing is to be settled. */
 export class AmqpDelivery implements Delivery {
@@ -38,6 +38,11 @@ export class AmqpDelivery implements Delivery {
 
   ack(): Promise<void> {
     return this.#acks?.ack(this.#tag) ?? Promise.resolve()
+  }
+
+  ackFor(watcher: AckWatcher): void {
+    if (this.#acks === undefined) process.nextTick(() => watcher.onAcknowledged())
+    else this.#acks.ackFor(this.#tag, watcher)
   }
 
   async reject({ requeue }: { readonly requeue: boolean }): Promise<void> {

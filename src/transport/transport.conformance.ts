@@ -209,6 +209,36 @@ export function describeTransport(
       await lengthOf(1)
     })
 
+    it('tells one who watches an acknowledgement of its end, after the call has returned', async () => {
+      await connection.publish(toQueue(queue, ['a', 'b', 'c']))
+      const { collector } = await consume()
+      await collector.count(3)
+      // Where it is absent, `ack` does.
+      if (collector.deliveries[0]?.ackFor === undefined) return
+      const end = (at: number): Promise<unknown> =>
+        new Promise((resolve, reject) => {
+          let hasReturned = false
+          const settle = (how: unknown): void => {
+            if (hasReturned) resolve(how)
+            else reject(new Error('told while it was being called'))
+          }
+          collector.deliveries[at]?.ackFor?.({
+            onAcknowledged: () => settle('acknowledged'),
+            onUnacknowledged: settle,
+          })
+          hasReturned = true
+        })
+      expect(await Promise.all([end(0), end(1), end(0)])).toEqual([
+        'acknowledged',
+        'acknowledged',
+        expect.any(DeliveryLostError),
+      ])
+      await connection.close()
+      expect(await end(2)).toBeInstanceOf(DeliveryLostError)
+      connection = await harness.connect()
+      await lengthOf(1)
+    })
+
     it('WRK-071 returns what was not settled at close, in its order and in front, marked redelivered', async () => {
       const texts = numbers(20)
       await connection.publish(toQueue(queue, texts))
