@@ -12,7 +12,7 @@ import { type Broker, FilesystemBroker, type Place, RedisBroker } from '../broke
 import { pythonPath } from '../harness.js'
 import { ProcessGuard } from '../process-guard.js'
 import type { RabbitServer } from '../rabbitmq-server.js'
-import type { RedisServer } from '../redis-server.js'
+import { RedisServer } from '../redis-server.js'
 import { Oracle } from './oracle.js'
 import { TcpProxy } from './proxy.js'
 import { LossRabbit } from './rabbit.js'
@@ -442,6 +442,7 @@ export class Trial {
     return judge(this.oracle.read(), {
       leaseMs: this.visibilitySeconds * 1000,
       ackMs: this.broker instanceof LossRabbit ? unansweredAckMs : 0,
+      isOneStep: this.side === 'celeriac' && this.broker instanceof RedisServer,
     })
   }
 

@@ -255,6 +255,16 @@ describe('the judge of loss trials', () => {
       expect(found).toMatchObject({ beforeAck: 1, afterCause: 1, duplicates: [], early: [] })
     })
 
+    it('may not where sending it and acknowledging are one step', () => {
+      const again = ran('a', 'w2', 30, 45, 46)
+      const facts = [...sent('a'), ...step, ...ran('a', 'w1', 10, 20), ...killed, ...again, ...twice]
+      const found = judge(
+        facts.toSorted((one, other) => one.at - other.at),
+        { leaseMs: 1000, isOneStep: true },
+      )
+      expect(found).toMatchObject({ beforeAck: 1, afterCause: 0, duplicates: ['b'] })
+    })
+
     it('has no excuse when that one ended once, nor for more runs than that', () => {
       const once = verdict(...sent('a'), ...step, ...ran('a', 'w1', 10, 20, 21), ...twice)
       expect(once).toMatchObject({ afterCause: 0, duplicates: ['b'] })

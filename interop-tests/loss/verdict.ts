@@ -12,7 +12,8 @@
  *         process or link may not have arrived.
  * Rule 6: a task of a canvas that another one sends at its end is sent again when that one comes to its end again: sending
  *         and acknowledging are two steps, and who died in between did the first one, or did not. There may be
- *         as many more runs that nothing excuses as there were more ends.
+ *         as many more runs that nothing excuses as there were more ends. Where a worker does both in one step (ours, over
+ *         Redis) this excuses nothing.
  * Rule 7: a publish that is tried again looks first for what the first attempt has left. It may make a copy of a task only
  *         when that had been run and acknowledged before the publish came to its end.
  */
@@ -63,11 +64,16 @@ interface Absence {
 
 /**
  * Judges the facts of a trial; `leaseMs` is how long a worker that is away may still take its tasks for its own,
- * `ackMs` how long an acknowledgement may be on its way unanswered (default 0: it is answered).
+ * `ackMs` how long an acknowledgement may be on its way unanswered (default 0: it is answered), `isOneStep` whether a task
+ * sends what follows, and is acknowledged, in one step.
  */
 export function judge(
   facts: readonly Fact[],
-  { leaseMs, ackMs = 0 }: { readonly leaseMs: number; readonly ackMs?: number },
+  {
+    leaseMs,
+    ackMs = 0,
+    isOneStep = false,
+  }: { readonly leaseMs: number; readonly ackMs?: number; readonly isOneStep?: boolean },
 ): Verdict {
   const sending = new Set<string>()
   const sent = new Set<string>()
@@ -221,7 +227,7 @@ export function judge(
       else if (earlier.every((run) => died(run, next) || absent(run, next) || copied(id, run, next)))
         afterRepeat++
       else if (effective.slice(0, i + 1).some((run) => late(run, effective))) begunLate.add(id)
-      else if (causes.has(id) && survivors - 1 <= sentAgain) afterCause++
+      else if (!isOneStep && causes.has(id) && survivors - 1 <= sentAgain) afterCause++
       else duplicates.add(id)
     }
   }
