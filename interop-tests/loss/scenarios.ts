@@ -19,7 +19,7 @@ export interface Scenario {
   /** Amounts of a full run, and of the short form. */
   readonly full: Amounts
   readonly short: Amounts
-  /** Whether tasks have results, as canvases need; only over Redis. */
+  /** Whether tasks have results, as canvases need; they are in Redis. */
   readonly withResults?: boolean
   /** Disturbs the trial; afterwards at least one worker runs, and the caller waits for what is left. */
   run(trial: Trial, amounts: Amounts): Promise<void>
@@ -88,7 +88,7 @@ const kills = (name: string, load: { seconds: number; backlog?: number }): Scena
 /** Workers are killed in the middle of canvases: a few are always under way, and a client waits for each. */
 const canvasKills = (kind: CanvasKind): Scenario => ({
   name: `canvas-${kind}`,
-  brokers: onlyRedis,
+  brokers: withLinks,
   withResults: true,
   full: { rounds: 200, tasks: 0 },
   short: { rounds: 3, tasks: 0 },

@@ -148,6 +148,8 @@ export class Trial {
   private readonly workers: TrialWorker[] = []
   private readonly guard: ProcessGuard
   private admin: Redis | undefined
+  /** Where tasks have results: the broker itself, or a server beside it. */
+  private readonly results: RedisServer | undefined
   /** Canvases that were sent, and how they ended for the client that waits. */
   readonly workflows: Workflows | undefined
   private log = ''
@@ -159,7 +161,7 @@ export class Trial {
     broker: Broker,
     proxy: TcpProxy | undefined,
     publisherLink?: TcpProxy,
-    withResults = false,
+    results: RedisServer | false | undefined = undefined,
   ) {
     this.side = side
     this.random = new SeededRandom(seed)
@@ -169,9 +171,11 @@ export class Trial {
     this.publisherLink = publisherLink
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-loss-'))
     this.guard = new ProcessGuard(join(this.folder, 'broker'))
-    this.place = broker.place(this.folder)
+    this.results = results || undefined
+    const place = broker.place(this.folder)
+    this.place = this.results === undefined ? place : { ...place, resultBackend: this.results.url }
     this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
-    if (withResults) this.workflows = new Workflows(this.place, queue, this.oracle)
+    if (this.results !== undefined) this.workflows = new Workflows(this.place, queue, this.oracle)
     const repeats = broker instanceof RedisBroker
     this.publisher = new Publishing(this.oracle, {
       brokerUrl: publisherLink ? through(this.place.brokerUrl, publisherLink) : this.place.brokerUrl,
@@ -192,15 +196,16 @@ export class Trial {
     visibilitySeconds: number
     /** A RabbitMQ that several trials share, started by `LossRabbit.serve`. */
     rabbit?: RabbitServer | undefined
-    /** Tasks have results, in the same Redis. */
+    /** Tasks have results, in the same Redis, or in one beside RabbitMQ. */
     withResults?: boolean | undefined
   }): Promise<Trial> {
     const { side, seed, visibilitySeconds } = options
     if (options.broker === 'rabbitmq' || options.broker === 'quorum') {
       const rabbit = await LossRabbit.start(options.broker === 'quorum', visibilitySeconds, options.rabbit)
       const { port } = rabbit.server
-      const links = await Promise.all([TcpProxy.start(port), TcpProxy.start(port)])
-      return new Trial(side, seed, visibilitySeconds, rabbit, ...links)
+      const [proxy, link] = await Promise.all([TcpProxy.start(port), TcpProxy.start(port)])
+      const results = options.withResults ? await RedisServer.start() : undefined
+      return new Trial(side, seed, visibilitySeconds, rabbit, proxy, link, results)
     }
     if (options.broker === 'filesystem') {
       return new Trial(side, seed, visibilitySeconds, new FilesystemBroker(), undefined)
@@ -210,7 +215,15 @@ export class Trial {
       { appendonly: true },
     )
     const proxy = await TcpProxy.start(broker.server.port)
-    return new Trial(side, seed, visibilitySeconds, broker, proxy, undefined, options.withResults)
+    return new Trial(
+      side,
+      seed,
+      visibilitySeconds,
+      broker,
+      proxy,
+      undefined,
+      options.withResults && broker.server,
+    )
   }
 
   /** The Redis of this trial; throws over another broker. */
@@ -442,7 +455,7 @@ export class Trial {
     return judge(this.oracle.read(), {
       leaseMs: this.visibilitySeconds * 1000,
       ackMs: this.broker instanceof LossRabbit ? unansweredAckMs : 0,
-      isOneStep: this.side === 'celeriac' && this.broker instanceof RedisServer,
+      isOneStep: this.side === 'celeriac' && this.broker instanceof RedisBroker,
     })
   }
 
@@ -462,6 +475,7 @@ export class Trial {
     await Promise.all([this.publisher.close(), this.workflows?.close()])
     await Promise.all([this.proxy?.close(), this.publisherLink?.close()])
     await this.broker.close()
+    if (!(this.broker instanceof RedisBroker)) await this.results?.close()
     this.oracle.close()
     if (!keepFolder) rmSync(this.folder, { recursive: true, force: true })
     return this.oracle.path
