@@ -1,5 +1,5 @@
 /**
- * The parts of chords inside this process, as Redis counts them (`redis-scripts.ts` PART; surface CNV-110).
+ * The parts of chords inside this process, as Redis counts them (`redis-scripts.ts` PARTS; surface CNV-110).
  *
  * Rule 1: parts are ordered by their place, then by their bytes; one that runs again in the same place is one part, and
  * a success stays.

@@ -55,44 +55,52 @@ return out
 `)
 
 /**
- * Counts a part of a chord; gives all parts and the saved group when it was the last one.
- * KEYS: .j .t .s and the group's key. ARGV: the part, its score (nothing: a list is kept instead of a sorted set),
- * seconds to keep, 1 when the call may have been answered before, how many bytes at the part's head name its task.
+ * Counts parts of chords, one after the other; gives all parts and the saved group where one was the last.
+ * KEYS: for each chord .j .t .s and the group's key. ARGV: seconds to keep; 1 when the call may have been answered before;
+ * for each part: which chord (from 1), the part, its score (nothing: a list is kept instead of a sorted set), how many bytes
+ * at the part's head name its task. Gives for each 0, all parts and the group, or why it was refused.
  * A task that runs again with another result is still one part: such two are neighbours, having one place and one head.
  * A success stays, as with results; otherwise the later one does.
  */
-export const PART = redisScript(`
-local jkey, tkey, skey = KEYS[1], KEYS[2], KEYS[3]
-local count
-if ARGV[2] ~= '' then
-  redis.call('ZADD', jkey, ARGV[2], ARGV[1])
-  local head = tonumber(ARGV[5])
-  local rank = head > 0 and redis.call('ZRANK', jkey, ARGV[1])
-  for step = -1, rank and 1 or -2, 2 do
-    local near = rank + step
-    local other = near >= 0 and redis.call('ZRANGE', jkey, near, near)[1]
-    if other and string.sub(other, 1, head) == string.sub(ARGV[1], 1, head) then
-      local success = string.find(other, 'SUCCESS', head + 1, true)
-      redis.call('ZREM', jkey, success and success <= head + 8 and ARGV[1] or other)
-      break
+export const PARTS = redisScript(`
+local keep, again = ARGV[1], ARGV[2] == '1'
+local function count(first, part, score, head)
+  local jkey, tkey, skey = KEYS[first], KEYS[first + 1], KEYS[first + 2]
+  local found
+  if score ~= '' then
+    redis.call('ZADD', jkey, score, part)
+    local rank = head > 0 and redis.call('ZRANK', jkey, part)
+    for step = -1, rank and 1 or -2, 2 do
+      local near = rank + step
+      local other = near >= 0 and redis.call('ZRANGE', jkey, near, near)[1]
+      if other and string.sub(other, 1, head) == string.sub(part, 1, head) then
+        local success = string.find(other, 'SUCCESS', head + 1, true)
+        redis.call('ZREM', jkey, success and success <= head + 8 and part or other)
+        break
+      end
     end
+    found = redis.call('ZCARD', jkey)
+  else
+    if not again or type(redis.pcall('LPOS', jkey, part)) ~= 'number' then redis.call('RPUSH', jkey, part) end
+    found = redis.call('LLEN', jkey)
   end
-  count = redis.call('ZCOUNT', jkey, '-inf', '+inf')
-else
-  if ARGV[4] ~= '1' or type(redis.pcall('LPOS', jkey, ARGV[1])) ~= 'number' then
-    redis.call('RPUSH', jkey, ARGV[1])
+  local more = redis.call('GET', tkey)
+  local size = redis.call('GET', skey)
+  if not size or found ~= tonumber(size) + tonumber(more or '0') then return 0 end
+  local parts
+  if score ~= '' then parts = redis.call('ZRANGE', jkey, 0, -1) else parts = redis.call('LRANGE', jkey, 0, found) end
+  return {redis.call('GET', KEYS[first + 3]), parts}
+end
+local out = {}
+for at = 3, #ARGV, 4 do
+  local ok, found = pcall(count, 4 * tonumber(ARGV[at]) - 3, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
+  if not ok then found = type(found) == 'table' and found.err or found end
+  out[#out + 1] = found
+end
+if keep ~= '0' then
+  for at, key in ipairs(KEYS) do
+    if at % 4 ~= 0 then redis.pcall('EXPIRE', key, keep) end
   end
-  count = redis.call('LLEN', jkey)
 end
-local more = redis.call('GET', tkey)
-local size = redis.call('GET', skey)
-if ARGV[3] ~= '0' then
-  redis.call('EXPIRE', jkey, ARGV[3])
-  redis.call('EXPIRE', tkey, ARGV[3])
-  redis.call('EXPIRE', skey, ARGV[3])
-end
-if not size or count ~= tonumber(size) + tonumber(more or '0') then return false end
-local parts
-if ARGV[2] ~= '' then parts = redis.call('ZRANGE', jkey, 0, -1) else parts = redis.call('LRANGE', jkey, 0, count) end
-return {redis.call('GET', KEYS[4]), parts}
+return out
 `)

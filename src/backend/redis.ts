@@ -13,15 +13,16 @@ import { jittered, linearDelayMs } from '../backoff.js'
 import { type Clock, pause } from '../clock.js'
 import { BackendStoreError, BackendUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import type { RedisArgument, RedisClient, RedisCommand } from '../transport/redis-client.js'
+import type { RedisArgument, RedisClient } from '../transport/redis-client.js'
 import { redisTarget, serverOf } from '../transport/redis-url.js'
 import type { ResultPlace } from '../transport/transport.js'
-import type { CompletedParts, KeyParts, KeyValueStore, KeyWriter } from './key-value-store.js'
+import type { KeyValueStore, KeyWriter } from './key-value-store.js'
 import { RedisChannels } from './redis-channels.js'
 import { RedisLink } from './redis-link.js'
-import { pendingChords } from './redis-pending.js'
+import { RedisParts } from './redis-parts.js'
+import { refusal } from './redis-refusal.js'
 import { type RetryPolicy, retryPolicyOf } from './redis-retry-policy.js'
-import { ANYWAY, PART, STORE } from './redis-scripts.js'
+import { ANYWAY, STORE } from './redis-scripts.js'
 import type { RedisBackendTarget } from './redis-target.js'
 
 /** How Redis results are kept. */
@@ -62,7 +63,7 @@ export class RedisResultStore implements KeyValueStore {
   readonly push = true
   readonly writesInPlace = false
   readonly channels: RedisChannels
-  readonly parts: KeyParts
+  readonly parts: RedisParts
   readonly #link: RedisLink
   readonly #clock: Clock
   readonly #random: () => number
@@ -88,21 +89,13 @@ export class RedisResultStore implements KeyValueStore {
     this.channels = new RedisChannels(
       new RedisLink({ target, role: 'results-pubsub', clock, random, logger, signal }),
     )
-    const isOrdered = target.transportOptions['result_chord_ordered'] !== false
-    this.parts = {
-      begin: (groupKey, size) => this.set(`${groupKey}.s`, Buffer.from(String(size))),
-      grow: (groupKey) => this.#grow(groupKey),
-      add: (groupKey, score, member, head) =>
-        this.#addPart(groupKey, isOrdered ? score : undefined, member, head),
-      end: (groupKey) => this.#endParts(groupKey),
-      keys: partKeys,
-      pending: (keyPrefix, options) =>
-        pendingChords(
-          { run: (operation) => this.#run('read', operation), keepSeconds: this.keepSeconds },
-          keyPrefix,
-          options,
-        ),
-    }
+    this.parts = new RedisParts({
+      isOrdered: target.transportOptions['result_chord_ordered'] !== false,
+      keepSeconds: this.keepSeconds,
+      displayUrl: this.displayUrl,
+      set: (key, value) => this.set(key, value),
+      run: (kind, operation) => this.#run(kind, operation),
+    })
     if (target.isUnverified) {
       logger.warn(
         {},
@@ -274,34 +267,6 @@ export class RedisResultStore implements KeyValueStore {
     }
   }
 
-  async #addPart(
-    groupKey: string,
-    score: number | undefined,
-    member: Uint8Array,
-    head: number,
-  ): Promise<CompletedParts | undefined> {
-    const keys = [...partKeys(groupKey), groupKey]
-    const place = score === undefined ? '' : Number.isFinite(score) ? String(score) : '+inf'
-    const reply = await this.#run('write', (client, isAgain) =>
-      client.script(PART, keys, [Buffer.from(member), place, this.keepSeconds, isAgain ? 1 : 0, head]),
-    )
-    if (!Array.isArray(reply)) return undefined
-    const [group, members] = reply as unknown[]
-    return { members: Array.isArray(members) ? members.filter(Buffer.isBuffer) : [], group: bytes(group) }
-  }
-
-  /** INCR is the one command here that must not be sent twice. */
-  async #grow(groupKey: string): Promise<void> {
-    const client = await this.#run('write', async (open) => open)
-    await client.run('INCRBY', `${groupKey}.t`, 1)
-  }
-
-  async #endParts(groupKey: string): Promise<void> {
-    await this.#run('write', (client) =>
-      client.batch([['MULTI'], ...partKeys(groupKey).map((key): RedisCommand => ['DEL', key]), ['EXEC']]),
-    )
-  }
-
   async #run<T>(
     kind: 'read' | 'write',
     operation: (client: RedisClient, isAgain: boolean) => Promise<T>,
@@ -329,22 +294,10 @@ export class RedisResultStore implements KeyValueStore {
   }
 }
 
-function partKeys(groupKey: string): readonly string[] {
-  return [`${groupKey}.j`, `${groupKey}.t`, `${groupKey}.s`]
-}
-
 function isText(value: Uint8Array | string): value is string {
   return typeof value === 'string'
 }
 
 function bytes(value: unknown): Uint8Array | undefined {
   return Buffer.isBuffer(value) ? value : undefined
-}
-
-/** What the server said of one write among others: out of memory and the like may pass, another type does not. */
-function refusal(shownUrl: string, key: string, words: string): Error {
-  const text = `The Redis server ${shownUrl} refused to store ${key}: ${words}`
-  return /OOM|READONLY|MISCONF|NOREPLICAS|LOADING/.test(words)
-    ? new BackendUnavailableError(text)
-    : new BackendStoreError(`${text}. Delete the key, or use another global_keyprefix.`)
 }

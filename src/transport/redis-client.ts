@@ -20,7 +20,7 @@ export type RedisArgument = string | number | Buffer
 /** A command and its arguments: `['LPUSH', key, value]`. */
 export type RedisCommand = readonly [name: string, ...args: RedisArgument[]]
 
-/** A Lua script, called by its hash and sent whole when the server does not know it. */
+/** A Lua script, sent whole by each connection once, then called by its hash. */
 export interface RedisScript {
   readonly lua: string
   readonly sha: string
@@ -171,6 +171,8 @@ export class RedisClient {
   #lookedAt: number
   #stopLooking: () => void = () => {}
   #isCorked = false
+  /** Hashes of scripts that went out over this connection. */
+  readonly #sent = new Set<string>()
 
   /** Use `openRedis`. */
   constructor(redis: Redis, url: string, target: RedisTarget, options: OpenRedisOptions, clock: Clock) {
@@ -224,6 +226,11 @@ export class RedisClient {
   ): Promise<unknown> {
     // Not spread: a worker of 10,000 queues names 40,000 lists, more than fit on the stack.
     const given = [keys.length, ...keys, ...args]
+    // Whole the first time: asking by its hash whether the server knows it would take another visit, for each of many.
+    if (!this.#sent.has(script.sha)) {
+      this.#sent.add(script.sha)
+      return this.#bytes('EVAL', [script.lua, ...given])
+    }
     try {
       return await this.#bytes('EVALSHA', [script.sha, ...given])
     } catch (error) {

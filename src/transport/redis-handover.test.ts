@@ -4,7 +4,6 @@ import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
 import { DeliveryLostError } from '../errors.js'
 import { textOf, toQueue } from './collector.conformance.js'
 import type { RedisClient } from './redis-client.js'
-import { handOverScript } from './redis-handover-script.js'
 import { useRedis } from './redis-rig.conformance.js'
 import { createRedisTransport } from './redis-transport.js'
 import { redisTarget, serverOf } from './redis-url.js'
@@ -157,8 +156,6 @@ describe.skipIf(noRedis)(`handing over on Redis (${noRedis ?? 'redis-server is i
 
   it('PUB-075 the next connection finds out what came of one whose answer was lost, and does it once', async () => {
     const proxy = await TcpProxy.start(server.port)
-    // A server that does not know it yet says so, and a mute one could not.
-    await admin.run('SCRIPT', 'LOAD', handOverScript.lua)
     try {
       const throughProxy = server.url.replace(`:${server.port}`, `:${proxy.port}`)
       const done = await connect(throughProxy)

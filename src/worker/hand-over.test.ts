@@ -5,7 +5,6 @@ import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { chain, chord } from '../canvas/build.js'
 import type { TaskContext } from '../execution/context.js'
 import { openRedis, type RedisClient } from '../transport/redis-client.js'
-import { handOverScript } from '../transport/redis-handover-script.js'
 import { Trial, until } from './trial.test.setup.js'
 
 describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is installed'})`, () => {
@@ -28,8 +27,6 @@ describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is 
   beforeEach(async () => {
     proxy.heal()
     await admin.run('FLUSHALL')
-    // A server that does not know it yet says so, and a mute one could not.
-    await admin.run('SCRIPT', 'LOAD', handOverScript.lua)
     const url = server.url.replace(`:${server.port}`, `:${proxy.port}`)
     settings = { brokerUrl: url, resultBackend: url }
   })
@@ -65,6 +62,7 @@ describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is 
     expect(runs).toBe(1)
     expect(await length('next')).toBe(1)
     const key = `celery-task-meta-${result.parent?.id}`
+    await until('the result is stored', async () => Number(await admin.run('EXISTS', key)) === 1)
     const stored = JSON.parse(String(await admin.run('GET', key))) as { status: string; children: unknown[] }
     expect(stored).toMatchObject({ status: 'SUCCESS', result: 4, children: [[[result.id, null], null]] })
     expect(trial.lines.filter(({ text }) => /may run twice|Couldn't/.test(text))).toEqual([])
