@@ -1,36 +1,42 @@
-/** `client.mjs <chord|chain|chains> <count> <length>`: sends canvases, waits for them, and prints JSON of what it took. */
+/**
+ * `client.mjs <chord|chain|chains> <count> <length> <times>`: sends canvases, waits for them, as often as told, each
+ * time other tasks; prints a list in JSON of what each time took.
+ */
 import { setTimeout as pause } from 'node:timers/promises'
 import { Celery, chain, chord } from 'celeriac'
 
-const [, , what, countText, lengthText] = process.argv
-const count = Number(countText)
-const length = Number(lengthText)
+const [, , what, ...numbers] = process.argv
+const [count, length, times] = numbers.map(Number)
 const url = process.env.BENCH_URL
 const app = new Celery('bench', { brokerUrl: url, resultBackend: url })
 const step = app.remote('bench.step')
 const total = app.remote('bench.total')
 
-/** Tasks are numbered from 1: the one that warms up is 0. */
 const chainFrom = (first) =>
   chain(Array.from({ length }, (_, index) => (index === 0 ? step.s(0, first) : step.s(first + index))))
 
+/** Their tasks are numbered from `first`. */
 const canvases = {
-  chord: () => {
-    const header = Array.from({ length }, (_, index) => step.s(0, index + 1))
-    return [chord(header, total.s(length + 1))]
+  chord: (first) => {
+    const header = Array.from({ length }, (_, index) => step.s(0, first + index))
+    return [chord(header, total.s(first + length))]
   },
-  chain: () => [chainFrom(1)],
-  chains: () => Array.from({ length: count }, (_, index) => chainFrom(index * length + 1)),
+  chain: (first) => [chainFrom(first)],
+  chains: (first) => Array.from({ length: count }, (_, index) => chainFrom(first + index * length)),
 }
+const tasks = what === 'chord' ? length + 1 : count * length
 
 // The worker is ready and every connection open before the clock runs; meanwhile its processor time is read.
-await (await step.delay(0, 0)).get({ timeout: 60_000 })
-await pause(300)
-const began = performance.now()
-const results = await Promise.all(canvases[what]().map((canvas) => canvas.delay()))
-const sentMs = performance.now() - began
-const values = await Promise.all(results.map((result) => result.get({ timeout: 240_000 })))
-const ms = performance.now() - began
-if (values.some((value) => value !== length)) throw new Error(`a ${what} of ${length} gave ${values}`)
+await (await step.delay(0, 0)).get({ timeout: 60 })
+const took = []
+for (let time = 0; time < times; time += 1) {
+  await pause(400)
+  const began = performance.now()
+  const results = await Promise.all(canvases[what](1 + time * tasks).map((canvas) => canvas.delay()))
+  const sentMs = performance.now() - began
+  const values = await Promise.all(results.map((result) => result.get({ timeout: 120 })))
+  took.push({ ms: performance.now() - began, sentMs })
+  if (values.some((value) => value !== length)) throw new Error(`a ${what} of ${length} gave ${values}`)
+}
 await app.close()
-process.stdout.write(`${JSON.stringify({ ms, sentMs })}\n`, () => process.exit())
+process.stdout.write(`${JSON.stringify(took)}\n`, () => process.exit())

@@ -1,10 +1,13 @@
 /**
  * Measures canvases over Redis, celeriac beside Celery prefork: time from the call to the result, and the processor
  * time of the worker. Each round has an emptied server and a new worker that has run one task; client and worker are of
- * the same kind. Every task must have run exactly once, and the result be right.
+ * the same kind. What is sent is sent again to the same worker by the same client, where wanted: the first figures (`new`)
+ * are of code that has just been loaded, the second (`warm`) of code that has run. Every task must have run exactly once, and the
+ * result be right.
  */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { RedisServer } from '../../interop-tests/redis-server.js'
 import type { Figures } from '../figures.js'
@@ -23,6 +26,8 @@ export interface CanvasLoad {
 
 const here = join(root, 'benchmarks', 'canvas')
 const execute = promisify(execFile)
+/** Of one canvas: four times what Celery takes for a chord of 10,000. */
+const boundMs = 150_000
 
 /** The measures of one server, which lives until `close`. */
 export class CanvasRounds {
@@ -50,13 +55,15 @@ export class CanvasRounds {
     return this.#python === undefined ? ['celeriac'] : ['celeriac', 'celery prefork 2']
   }
 
-  /** One round: sends the load, waits for its results, and checks that every task ran once. */
-  async run(kind: CanvasKind, { what, count, length }: CanvasLoad): Promise<void> {
+  /** One round: sends the load, waits for its results, and checks that every task ran once; `warm`: the same again. */
+  async run(kind: CanvasKind, load: CanvasLoad, warm: boolean): Promise<void> {
+    const { what, count, length } = load
     const redis = this.#server.client()
     await redis.flushall()
     redis.disconnect()
     const tasks = what === 'chord' ? length + 1 : count * length
     const name = `${what === 'chains' ? `${count} chains` : what} of ${length}`
+    const times = warm ? 2 : 1
     const folder = makeFolder()
     const env = {
       ...process.env,
@@ -68,22 +75,24 @@ export class CanvasRounds {
       const worker = new WorkerProcess(this.#workerOf(kind), env, here)
       try {
         const [command, ...args] = this.#clientOf(kind)
-        const client = execute(command, [...args, what, String(count), String(length)], {
+        const client = execute(command, [...args, what, String(count), String(length), String(times)], {
           env,
           cwd: here,
           maxBuffer: 64 * 2 ** 20,
+          timeout: boundMs * times,
         })
-        const [{ stdout }, started] = await Promise.all([client, whenWarm(folder, worker)])
-        await whenRan(folder, tasks + 1, worker)
-        const micros = treeProcessorMicros(worker.pid) - started
-        const told = JSON.parse(stdout) as { readonly ms: number; readonly sentMs: number }
-        this.#figures.add(`${name}, call to result`, kind, 'ms', told.ms)
-        this.#figures.add(`${name}, until all is sent`, kind, 'ms', told.sentMs)
-        this.#figures.add(`${name}, worker's processor time`, kind, 'µs/task', micros / tasks)
+        const [{ stdout }, micros] = await Promise.all([client, spent(folder, worker, tasks, times)])
+        const told = JSON.parse(stdout) as readonly { readonly ms: number; readonly sentMs: number }[]
+        for (const [time, { ms, sentMs }] of told.entries()) {
+          const which = `${name}, ${time === 0 ? 'new' : 'warm'}`
+          this.#figures.add(`${which}, call to result`, kind, 'ms', ms)
+          this.#figures.add(`${which}, until all is sent`, kind, 'ms', sentMs)
+          this.#figures.add(`${which}, worker's processor time`, kind, 'µs/task', (micros[time] ?? 0) / tasks)
+        }
       } finally {
         await worker.stop({ mayHang: kind !== 'celeriac' })
       }
-      exactRuns(folder, tasks + 1)
+      exactRuns(folder, times * tasks + 1)
     } finally {
       removeFolder(folder)
     }
@@ -111,8 +120,19 @@ export class CanvasRounds {
   }
 }
 
-/** The processor time that a worker took to start and to run one task. */
-async function whenWarm(folder: string, worker: WorkerProcess): Promise<number> {
-  await whenRan(folder, 1, worker)
-  return treeProcessorMicros(worker.pid)
+/** The processor time of a worker for each time, without that for its start and first task; in each client's pause. */
+async function spent(
+  folder: string,
+  worker: WorkerProcess,
+  tasks: number,
+  times: number,
+): Promise<readonly number[]> {
+  const read: number[] = []
+  for (let time = 0; time <= times; time += 1) {
+    await whenRan(folder, 1 + time * tasks, worker, boundMs)
+    // The last result is on its way.
+    await pause(200)
+    read.push(treeProcessorMicros(worker.pid))
+  }
+  return read.slice(1).map((micros, time) => micros - (read[time] ?? 0))
 }
