@@ -143,18 +143,6 @@ def define(lang):
     def ids(self, *_):
         return [self.request.root_id, self.request.parent_id, self.request.id]
 
-    @task('add_replaced')
-    def add_replaced(self, x, y):
-        return self.replace(sig(lang, 'add', x, y))
-
-    @task('priority')
-    def priority(self, *_):
-        return self.request.delivery_info['priority']
-
-    @task('stamps')
-    def stamps(self, *_):
-        return {name: self.request.stamps.get(name) for name in self.request.stamped_headers or []}
-
     @task('errback')
     def errback(self, id, tag):
         note('errback', tag, id)

@@ -57,10 +57,5 @@ export function defineTasks(app: Celery, log: string, lang: Lang): void {
     request.parentId ?? null,
     request.id,
   ])
-  app.task(`${lang}.add_replaced`, { bind: true }, (self, x: number, y: number) =>
-    self.replace(app.signature(`${lang}.add`, { args: [x, y] })),
-  )
-  app.task(`${lang}.priority`, { bind: true }, (self, ..._: unknown[]) => self.request.deliveryInfo.priority)
-  app.task(`${lang}.stamps`, { bind: true }, (self, ..._: unknown[]) => self.request.stamps)
   app.task(`${lang}.errback`, { bind: true }, (_self, id: string, tag: string) => note('errback', tag, id))
 }

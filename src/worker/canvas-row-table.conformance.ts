@@ -601,6 +601,14 @@ const headersAndBodies: readonly Row[] = [
     ),
     gives: [[[[3, 3], 4], 5], 6],
   },
+  {
+    name: 'CNV-192 chords in bodies of chords, four deep',
+    canvas: [1, 2, 3, 4].reduce<Node>(
+      (body, level) => chorded([level === 4 ? just(42) : identity()], body),
+      identity(),
+    ),
+    gives: [[[[42]]]],
+  },
   ...(['chord', 'pipe'] as const).map((kind): Row => {
     const header = times(47, (i) => si('ids', i + 3))
     const [first, second] = [si('ids', 1), si('ids', 2)]
