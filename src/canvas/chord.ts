@@ -235,7 +235,7 @@ export class Chord<
     if (header.memberList.isOpen) header.setWire({ task_id: gid, group_id: gid, chord: body })
     else announce(app, gid, header.freeze({ groupId: gid, chord: body, rootId }), body, outbox, call.unlock)
     const headerCall = { args, kwargs: this.forHeader(call.kwargs), options: { ...forHeader, task_id: gid } }
-    const headerResult = sendHeader(header, headerCall)
+    const headerResult = sendHeader(header.asHeader(), headerCall)
     if (headerResult !== undefined) startingAt(result).parent = headerResult
     return result
   }

@@ -40,6 +40,7 @@ export class Group<
 > extends Composite<A, T, GroupResult<T>> {
   readonly isGroup = true
   private members: Members
+  private isHeader = false
 
   constructor(app: SignatureApp, members: Members, init: GroupInit = {}) {
     super(app, { task: 'celery.group', ...init })
@@ -82,6 +83,12 @@ export class Group<
   /** The list itself, for those that freeze it. */
   get memberList(): Members {
     return this.members
+  }
+
+  /** This group, about to be sent as the header of a chord: how many parts that waits for is told then, and only then. */
+  asHeader(): this {
+    this.isHeader = true
+    return this
   }
 
   /** Each member starts `step` seconds after the one before, from `start` up to `stop` (surface CNV-073). */
@@ -234,6 +241,10 @@ export class Group<
 
   private announceSize({ gid, size, inChord }: Sending, outbox: Outbox): void {
     if (inChord === undefined || inChord === null) return
+    const { group_id: around, chord } = this.wireOptions
+    // At the end of a chain in a header: its members were counted with that. (Celery tells their number as that of the whole
+    // header, whose body may then start before all is there.)
+    if (!this.isHeader && around === gid && chord !== undefined && chord !== null) return
     const { chords } = this.app.backend
     if (chords !== undefined) outbox.before.push(() => chords.begin(gid, size))
   }

@@ -97,6 +97,28 @@ describe('members of a chord', () => {
     expect([...told('member')].sort()).toEqual([...ids].sort())
   })
 
+  it('CNV-086 CNV-099 a group at the end of a chain counts all of its members, whichever of them ends last', async () => {
+    const { trial, app, same } = await begun()
+    await using _ = trial
+    let letGo = (): void => {}
+    const waits = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    const late = app.task('t.late', async (x: number) => {
+      await waits
+      return x
+    })
+    const tail = chain(same.s(2), group(same.si(3), late.si(4))) as unknown as Signature
+    const whole = await chord([same.s(1), tail], same.s() as Signature).delay()
+    const counted = async (): Promise<unknown> => {
+      for await (const { size, counted } of app.chords.pending()) return [size, counted]
+      return undefined
+    }
+    await until('two parts are counted', async () => String(await counted()) === '3,2')
+    letGo()
+    expect(await whole.get({ timeout })).toEqual([1, [3, 4]])
+  })
+
   it('CNV-156 one that ends itself at its soft time limit gives its value', async () => {
     const { trial, app, same } = await begun()
     await using _ = trial
