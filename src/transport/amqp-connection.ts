@@ -85,7 +85,12 @@ export class AmqpConnection implements Connection {
       fanout: true,
     }
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
-    this.#topology = new AmqpTopology(link, () => options.openLink(this.#over.signal), logger)
+    this.#topology = new AmqpTopology({
+      link,
+      openLink: () => options.openLink(this.#over.signal),
+      logger,
+      clock,
+    })
     this.#parking = new AmqpParking({
       clock,
       logger,
@@ -167,6 +172,7 @@ export class AmqpConnection implements Connection {
       parking: this.#parking,
       stateOf: (queue) => this.#topology.stateOf(queue),
       redeclare: async (queue) => void (await this.#topology.redeclare([queue])),
+      hidesDeletion: (queue) => this.#topology.hidesDeletion(queue),
       onEnded: (ended) => this.#subscriptions.delete(ended),
     })
     if (this.#ending !== undefined) {

@@ -6,12 +6,15 @@
  *         WRK-022).
  * Rule 2: a queue that is deleted under us (basic.cancel) is declared and consumed again; when that fails the connection
  *         is lost, for a worker that is connected consumes.
- * Rule 3: a channel that the server closes takes its deliveries with it, so the connection is lost. So it is when the
+ * Rule 3: where the broker might consume in our name what somebody declared in the place of a deleted queue, and hand out
+ *         nothing (amqp-versions.ts), a common prefetch limit that nothing reaches stands beside those of the consumers:
+ *         with it quorum queues cannot be consumed, by the broker neither, so it tells us of the end instead.
+ * Rule 4: a channel that the server closes takes its deliveries with it, so the connection is lost. So it is when the
  *         server suspends a consumer that holds a message for too long (RabbitMQ 4.3): it has given that to others, and
  *         does not say which.
- * Rule 4: a broker may lose a consumer without a word. Where messages wait, there is room for them and none has come
- *         between two looks (amqp-watch.ts), the queue is consumed anew, which leaves what is held alone; when that does
- *         not help and nothing is held, the connection is lost.
+ * Rule 5: a broker may lose a consumer without a word. Where messages wait, there is room for them and none has come
+ *         between two looks (amqp-watch.ts), the queues are consumed anew on another channel; the old one ends when what it
+ *         brought is settled. When that does not help and nothing is held, the connection is lost.
  */
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { BrokerUnavailableError } from '../errors.js'
@@ -26,6 +29,9 @@ import type { Incoming } from './amqp-reader.js'
 import { suspendsSlowConsumers } from './amqp-versions.js'
 import type { ConsumeOptions, Delivery, Subscription } from './transport.js'
 
+/** The most that AMQP can say. */
+const unreached = 65_535
+
 /** What a look at a queue tells; undefined when there is no such queue. */
 export type QueueState =
   | {
@@ -36,6 +42,17 @@ export type QueueState =
     }
   | undefined
 
+/** A channel, and what it was handed. */
+interface Seat {
+  readonly channel: Channel
+  readonly acks: AmqpAcks
+  readonly stopReading: () => void
+  /** See rule 3. */
+  isGuarded: boolean
+  /** Its consumers have moved to another one. */
+  isLeft: boolean
+}
+
 /** What a subscription needs of its connection. */
 export interface SubscriptionDeps {
   readonly link: AmqpLink
@@ -44,6 +61,8 @@ export interface SubscriptionDeps {
   /** Declares again what this connection knows of a queue. */
   redeclare(queue: string): Promise<void>
   stateOf(queue: string): Promise<QueueState>
+  /** True for a queue whose end the broker may keep from us. */
+  hidesDeletion(queue: string): boolean
   onEnded(subscription: AmqpSubscription): void
 }
 
@@ -51,9 +70,9 @@ export interface SubscriptionDeps {
 export class AmqpSubscription implements Subscription {
   readonly #deps: SubscriptionDeps
   readonly #options: ConsumeOptions
-  readonly #channel: Channel
-  readonly #acks: AmqpAcks
-  readonly #stopReading: () => void
+  #seat: Seat
+  /** Those before it, until what they hold is settled. */
+  readonly #left = new Set<Seat>()
   readonly #tags = new Map<string, string>()
   /** The queues of all consumers that there were, by their tags. */
   readonly #queues = new Map<string, string>()
@@ -67,15 +86,15 @@ export class AmqpSubscription implements Subscription {
   /** From the first queue on: then the end of the channel ends deliveries. */
   #isConsuming = false
   #isCancelled = false
+  /** Cancelled, and the broker knows it. */
+  #isIdle = false
   #isQuiet = false
   #isEnded = false
 
   private constructor(channel: Channel, options: ConsumeOptions, deps: SubscriptionDeps) {
     this.#deps = deps
     this.#options = options
-    this.#channel = channel
-    this.#acks = new AmqpAcks(deps.link, channel)
-    this.#stopReading = deps.link.deliverTo(channel, (incoming) => this.#takeRead(incoming))
+    this.#seat = this.#seatOn(channel)
   }
 
   /** Consumes. Throws a typed error, leaving nothing behind. */
@@ -108,9 +127,24 @@ export class AmqpSubscription implements Subscription {
 
   async setPrefetch(count: number): Promise<void> {
     if (this.#options.noAck || this.#isEnded) return
-    const isGlobal = this.#options.globalPrefetch ?? true
     this.#prefetch = count
-    await this.#deps.link.answered('set the prefetch count', () => this.#channel.prefetch(count, isGlobal))
+    await this.#limit(this.#seat)
+  }
+
+  #seatOn(channel: Channel): Seat {
+    const { link } = this.#deps
+    const acks = new AmqpAcks(link, channel)
+    const stopReading = link.deliverTo(channel, (incoming) => this.#takeRead(seat, incoming))
+    const seat: Seat = { channel, acks, stopReading, isGuarded: false, isLeft: false }
+    acks.onEmpty = () => this.#onEmpty(seat)
+    return seat
+  }
+
+  async #limit(seat: Seat): Promise<void> {
+    const isGlobal = this.#options.globalPrefetch ?? true
+    await this.#deps.link.answered('set the prefetch count', () =>
+      Promise.all([seat.channel.prefetch(this.#prefetch, isGlobal), this.#guard(seat)]),
+    )
   }
 
   async addQueue(queue: string): Promise<void> {
@@ -120,11 +154,13 @@ export class AmqpSubscription implements Subscription {
     const consumerTag = `celeriac-${this.#count}`
     this.#tags.set(queue, consumerTag)
     this.#queues.set(consumerTag, queue)
-    const take = (message: ConsumeMessage | null): void => this.#take(queue, consumerTag, message)
+    const seat = this.#seat
+    const take = (message: ConsumeMessage | null): void => this.#take(seat, queue, consumerTag, message)
     try {
       const given = { noAck, consumerTag, arguments: amqpTable(consumerArguments?.(queue) ?? {}) }
+      // In one turn: of these requests amqplib lets none of another queue come between.
       await this.#deps.link.answered(`consume from the queue '${queue}'`, () =>
-        this.#channel.consume(queue, take, given),
+        Promise.all([this.#unguard(seat), seat.channel.consume(queue, take, given), this.#guard(seat)]),
       )
       this.#isConsuming = true
     } catch (error) {
@@ -135,11 +171,27 @@ export class AmqpSubscription implements Subscription {
     }
   }
 
+  /** See rule 3. */
+  #guard(seat: Seat): Promise<unknown> | undefined {
+    const { globalPrefetch = true } = this.#options
+    if (globalPrefetch || ![...this.#tags.keys()].some(this.#deps.hidesDeletion)) return undefined
+    seat.isGuarded = true
+    return seat.channel.prefetch(unreached, true)
+  }
+
+  /** The limit of the consumers again, and alone. */
+  #unguard(seat: Seat): Promise<unknown> | undefined {
+    if (!seat.isGuarded) return undefined
+    seat.isGuarded = false
+    return seat.channel.prefetch(this.#prefetch, false)
+  }
+
   async cancelQueue(queue: string): Promise<void> {
     const tag = this.#tags.get(queue)
     if (tag === undefined || this.#isEnded) return
     this.#tags.delete(queue)
-    await this.#deps.link.answered(`cancel the consumer of '${queue}'`, () => this.#channel.cancel(tag))
+    const { channel } = this.#seat
+    await this.#deps.link.answered(`cancel the consumer of '${queue}'`, () => channel.cancel(tag))
     this.#hand()
   }
 
@@ -148,15 +200,36 @@ export class AmqpSubscription implements Subscription {
     this.#isCancelled = true
     if (!this.#deps.link.isOpen) return
     await Promise.all([...this.#tags.keys()].map((queue) => this.cancelQueue(queue)))
-    // The channel lives as long as its deliveries can be settled.
-    this.#acks.onEmpty = () => void this.close()
-    if (this.#acks.size === 0) await this.close()
+    // The channels live as long as their deliveries can be settled.
+    this.#isIdle = true
+    if (this.#isEmpty) await this.close()
+  }
+
+  /** Ends a channel that brings nothing more and of which nothing is held. */
+  #onEmpty(seat: Seat): void {
+    if (this.#isEnded || seat.acks.size > 0) return
+    if (this.#isIdle) {
+      if (this.#isEmpty) void this.close()
+    } else if (seat.isLeft && this.#left.delete(seat)) {
+      seat.acks.flush()
+      seat.acks.end()
+      seat.stopReading()
+      seat.channel.close().catch(() => {})
+    }
+  }
+
+  get #isEmpty(): boolean {
+    return this.#seats.every(({ acks }) => acks.size === 0)
+  }
+
+  get #seats(): readonly Seat[] {
+    return [...this.#left, this.#seat]
   }
 
   /** Compares what waits in the broker with what has come; consumes anew where the broker has forgotten us. Never rejects. */
   async look(stateOf: (queue: string) => Promise<QueueState>): Promise<void> {
     for (const [queue, tag] of [...this.#tags]) {
-      if (this.#isEnded || this.#isCancelled) return
+      if (this.#isOver) return
       if (this.#heard.delete(queue) || !this.#hasRoom) {
         this.#doubts.delete(queue)
         continue
@@ -165,31 +238,39 @@ export class AmqpSubscription implements Subscription {
       const isSame = this.#tags.get(queue) === tag && !this.#heard.has(queue) && this.#hasRoom
       const doubt = this.#doubts.get(queue)
       this.#doubts.delete(queue)
-      if (this.#isEnded || this.#isCancelled || !isSame || !isForgotten(state)) continue
+      if (this.#isOver || !isSame || !isForgotten(state)) continue
       const replaced = doubt?.replaced ?? 0
       if (doubt?.tag !== tag) this.#doubts.set(queue, { tag, replaced })
-      else await this.#replace(queue, tag, replaced)
+      else await this.#replace(queue, replaced)
     }
   }
 
+  get #isOver(): boolean {
+    return this.#isEnded || this.#isCancelled
+  }
+
   get #hasRoom(): boolean {
-    return this.#prefetch === 0 || this.#acks.size < this.#prefetch
+    return this.#prefetch === 0 || this.#seat.acks.size < this.#prefetch
   }
 
   /** Hands over nothing more, and sends the acknowledgements that are pending. */
   quiet(): void {
     this.#isQuiet = true
-    this.#acks.flush()
+    for (const { acks } of this.#seats) acks.flush()
   }
 
   /** Sends the acknowledgements that are pending, and gives back the rest in its order. Never rejects. */
   async close(): Promise<void> {
     if (this.#isEnded) return
-    this.#acks.onEmpty = () => {}
-    this.#acks.flush()
+    const seats = this.#seats
+    for (const { acks } of seats) {
+      acks.onEmpty = () => {}
+      acks.flush()
+    }
     this.end()
     // The handshake goes the way of the acknowledgements, behind them; that of the connection would overtake them.
-    if (this.#deps.link.isOpen) await this.#channel.close().catch(() => {})
+    if (!this.#deps.link.isOpen) return
+    await Promise.all(seats.map(({ channel }) => channel.close().catch(() => {})))
   }
 
   /** Nothing is handed over or settled from now on. */
@@ -197,31 +278,33 @@ export class AmqpSubscription implements Subscription {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#batch = []
-    this.#acks.end()
-    this.#stopReading()
+    for (const { acks, stopReading } of this.#seats) {
+      acks.end()
+      stopReading()
+    }
     this.#deps.onEnded(this)
   }
 
   /** From amqplib: what our own reader left to it, and null for a consumer that the server has cancelled. */
-  #take(queue: string, consumerTag: string, message: ConsumeMessage | null): void {
+  #take(seat: Seat, queue: string, consumerTag: string, message: ConsumeMessage | null): void {
     if (this.#isEnded) return
-    if (message !== null) this.#add(queue, { ...message.fields, envelope: envelopeOf(message) })
+    if (message !== null) this.#add(seat, queue, { ...message.fields, envelope: envelopeOf(message) })
     else if (this.#tags.get(queue) === consumerTag) void this.#resume(queue)
   }
 
   /** From our own reader. */
-  #takeRead(incoming: Incoming): boolean {
+  #takeRead(seat: Seat, incoming: Incoming): boolean {
     const queue = this.#queues.get(incoming.consumerTag)
     if (queue === undefined || this.#isEnded) return false
-    this.#add(queue, incoming)
+    this.#add(seat, queue, incoming)
     return true
   }
 
-  #add(queue: string, incoming: Incoming): void {
+  #add(seat: Seat, queue: string, incoming: Incoming): void {
     const { noAck } = this.#options
     this.#heard.add(queue)
-    if (!noAck) this.#acks.add(incoming.deliveryTag)
-    const acks = noAck ? undefined : this.#acks
+    if (!noAck) seat.acks.add(incoming.deliveryTag)
+    const acks = noAck ? undefined : seat.acks
     this.#batch.push(new AmqpDelivery(incoming, queue, acks, noAck ? undefined : this.#deps.parking))
     // Together, what has been read in this turn is one batch.
     if (this.#batch.length === 1) process.nextTick(() => this.#hand())
@@ -253,27 +336,47 @@ export class AmqpSubscription implements Subscription {
   /** True for a consumer that was cancelled though its queue is there. */
   async #isSuspended(queue: string): Promise<boolean> {
     const { link, stateOf } = this.#deps
-    if (this.#acks.size === 0 || !suspendsSlowConsumers(link.serverVersion)) return false
+    if (this.#isEmpty || !suspendsSlowConsumers(link.serverVersion)) return false
     return stateOf(queue).then(
       (state) => state !== undefined,
       () => false,
     )
   }
 
-  /** In place of a consumer that the broker hands nothing to. */
-  async #replace(queue: string, tag: string, replaced: number): Promise<void> {
+  /**
+   * All consumers anew on another channel, where the broker hands nothing to one of them. What it believes to have handed
+   * out, and never sent, it gives back when the old channel ends: as soon as what did arrive is settled.
+   */
+  async #replace(queue: string, replaced: number): Promise<void> {
     const { logger, link } = this.#deps
     const what = `messages wait in the queue '${queue}' and the broker hands out none`
-    if (replaced > 0 && this.#acks.size === 0) {
+    if (replaced > 0 && this.#seat.acks.size === 0) {
       link.lose(new Error(`${what}, though it was consumed anew`))
       return
     }
     logger.warn({ queue }, `The consumer of ${queue} is not served: ${what}. Consuming anew.`)
-    this.#tags.delete(queue)
     try {
-      await link.answered(`cancel the consumer of '${queue}'`, () => this.#channel.cancel(tag))
+      const seat = this.#seatOn(await link.channel((error) => this.onChannelError(error)))
+      if (!this.#options.noAck && this.#prefetch > 0) await this.#limit(seat)
+      if (this.#isOver) {
+        seat.stopReading()
+        await seat.channel.close()
+        return
+      }
+      const [before, consumers] = [this.#seat, [...this.#tags]]
+      this.#tags.clear()
+      this.#seat = seat
+      this.#left.add(before)
+      for (const [name, tag] of consumers)
+        await link.answered(`cancel the consumer of '${name}'`, () => before.channel.cancel(tag))
+      before.isLeft = true
+      this.#onEmpty(before)
+      for (const [name] of consumers) {
+        if (this.#isOver) return
+        if (name !== queue) await this.addQueue(name)
+      }
     } catch (cause) {
-      link.lose(new Error(what, { cause }))
+      if (!this.#isOver) link.lose(new Error(what, { cause }))
       return
     }
     await this.#consumeAgain(queue, `${what}, and it cannot be consumed anew`)
@@ -286,7 +389,7 @@ export class AmqpSubscription implements Subscription {
     const { logger, link, redeclare } = this.#deps
     try {
       await redeclare(queue)
-      if (this.#isEnded || this.#isCancelled) return
+      if (this.#isOver) return
       await this.addQueue(queue)
       logger.info({ queue }, `Consuming from ${queue} again.`)
     } catch (cause) {

@@ -11,25 +11,42 @@
  *         configuration says otherwise), they are declared durable, as Celery's control_queue_durable has it. Exclusive
  *         ones would shut out a second worker of the same name, and ourselves after a connection that the server has not
  *         missed yet. Being asked for such a queue it ends the whole connection, so one of its own asks first.
+ * Rule 5: a quorum queue that was deleted is declared again after a pause. Its consumers are told while the broker is still
+ *         at it: who declares at once is told that all is well, and finds no queue. And RabbitMQ 3 keeps the end of a queue
+ *         that is there again too soon from who consumes it (amqp-versions.ts); peers have no guard against that.
  */
 import type { Channel, Options } from 'amqplib'
+import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { amqpTable } from './amqp-envelope.js'
 import { type Inequivalent, inequivalentOf, isDenied, isInUse, isNotFound } from './amqp-errors.js'
 import type { AmqpLink } from './amqp-link.js'
 import type { QueueState } from './amqp-subscription.js'
-import { mayDenyTransient } from './amqp-versions.js'
+import { hidesDeletions, mayDenyTransient } from './amqp-versions.js'
 import type { Binding, Exchange, Queue, Topology } from './transport.js'
 
 /** The closing handshake of a connection that asked one thing. */
 const probeCloseMs = 1000
+
+/** Rule 5: seen were 25 ms, and up to 30 ms until peers were told; the rest is for a busy broker. */
+const untilGoneMs = 200
+
+/** What topology needs of its connection. */
+export interface TopologyDeps {
+  readonly link: AmqpLink
+  readonly logger: Logger
+  readonly clock: Clock
+  /** Opens another to the same server. */
+  openLink(): Promise<AmqpLink>
+}
 
 /** The declaring channel of one link. */
 export class AmqpTopology {
   readonly #link: AmqpLink
   readonly #openLink: () => Promise<AmqpLink>
   readonly #logger: Logger
+  readonly #clock: Clock
   /** Rule 4, once it is known. */
   #isTransientDenied: Promise<boolean> | undefined
   #channel: Channel | undefined
@@ -40,11 +57,11 @@ export class AmqpTopology {
   /** Exchanges that are known to be there. */
   readonly #seen = new Set<string>()
 
-  /** `openLink` opens another to the same server. */
-  constructor(link: AmqpLink, openLink: () => Promise<AmqpLink>, logger: Logger) {
+  constructor({ link, openLink, logger, clock }: TopologyDeps) {
     this.#link = link
     this.#openLink = openLink
     this.#logger = logger
+    this.#clock = clock
   }
 
   /** Declares all. Throws a typed error. */
@@ -57,6 +74,7 @@ export class AmqpTopology {
   /** Declares again what is known of these queues, as far as anything is. True when something was. */
   async redeclare(queues: readonly string[]): Promise<boolean> {
     const known = queues.filter((name) => this.#queues.has(name))
+    if (known.some((name) => this.#isQuorum(name))) await pause(this.#clock, untilGoneMs)
     for (const name of known) {
       const bindings = this.#bindings.get(name) ?? []
       await this.declare({
@@ -66,6 +84,15 @@ export class AmqpTopology {
       })
     }
     return known.length > 0
+  }
+
+  /** True for a queue whose end the broker may keep from its consumers. */
+  hidesDeletion(queue: string): boolean {
+    return this.#isQuorum(queue) && hidesDeletions(this.#link.serverVersion)
+  }
+
+  #isQuorum(queue: string): boolean {
+    return this.#queues.get(queue)?.arguments?.['x-queue-type'] === 'quorum'
   }
 
   /** The queues that a message would reach by what is known here. */

@@ -24,6 +24,16 @@ export function suspendsSlowConsumers(serverVersion: string): boolean {
   return isAtLeast(serverVersion, 4, 3)
 }
 
+/**
+ * Whether the server may keep the deletion of a quorum queue from those who consume it. RabbitMQ 3 takes it for a change
+ * of the queue's leader: 30 ms later each channel that consumes the queue consumes what has been declared under its name
+ * meanwhile, and then drops what that hands out, while the client hears nothing (handle_consuming_queue_down_or_eol of
+ * rabbit_channel.erl, with_exit_handler and retry_wait of rabbit_amqqueue.erl).
+ */
+export function hidesDeletions(serverVersion: string): boolean {
+  return !isAtLeast(serverVersion, 4, 0)
+}
+
 function isAtLeast(serverVersion: string, major: number, minor: number): boolean {
   const [ofServer = 0, minorOfServer = 0] = serverVersion.split('.').map(Number)
   return ofServer > major || (ofServer === major && minorOfServer >= minor)
