@@ -391,20 +391,20 @@ export class Trial {
   }
 
   /**
-   * Waits until every task whose publish returned has come to its end and the broker holds nothing; gives up when
-   * nothing at all has happened for `quietMs`. Keep a worker running.
+   * Waits until every task whose publish returned has come to its end and the broker holds nothing, and tells whether that
+   * came true; gives up when nothing at all has happened for `quietMs`. Keep a worker running.
    */
-  async settle(quietMs: number): Promise<void> {
+  async settle(quietMs: number): Promise<boolean> {
     let facts = -1
     let since = performance.now()
     for (;;) {
       const pending = this.oracle.pending() + (this.workflows?.open ?? 0)
-      if (pending === 0 && (await this.isEmpty())) return
+      if (pending === 0 && (await this.isEmpty())) return true
       if (this.oracle.facts.length !== facts) {
         facts = this.oracle.facts.length
         since = performance.now()
       }
-      if (performance.now() - since > quietMs) return
+      if (performance.now() - since > quietMs) return false
       await this.pause(100)
     }
   }
