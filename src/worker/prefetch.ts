@@ -49,7 +49,7 @@ export class Prefetch {
   }
 
   /**
-   * How many that wait for their time may hold a place: any number where the count grows with them, else half of what is
+   * How many that wait for their time may hold a place; any number where the count grows with them, else half of what is
    * fetched ahead, so that none ever stands in the way of what could run.
    */
   get spare(): number {
