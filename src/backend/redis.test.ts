@@ -229,6 +229,39 @@ describe.skipIf(noRedis)('redis results', () => {
     expect((await collect(backend.watch(ids, { signal: never }))).length).toBe(50)
   })
 
+  it('RES-023 gives what was heard before the wait began without a look, but for failures and what is old', async () => {
+    const system = systemClock()
+    let shiftMs = 0
+    const clock = { ...system, monotonic: () => system.monotonic() + shiftMs }
+    const backend = open({ clock })
+    const ids = ['heard-ok', 'heard-failed', 'heard-old', 'heard-again', 'heard-forgotten'] as const
+    const heard = async (): Promise<void> => {
+      await Promise.all(ids.map((id) => backend.expect?.(id)))
+      const left = async (): Promise<string[]> =>
+        (await subscriptions()).filter((each) => /heard-/.test(each))
+      await vi.waitFor(async () => expect(await left()).toHaveLength(ids.length), { interval: 5 })
+      const error = { type: 'E', module: undefined, args: [], traceback: undefined }
+      const meta = (id: string): ResultMeta =>
+        id === 'heard-failed' ? metaOf(id, 'FAILURE', error) : metaOf(id, 'SUCCESS', id)
+      await Promise.all(ids.map((id) => open().store(meta(id))))
+      await vi.waitFor(async () => expect(await left()).toEqual([]), { interval: 5 })
+    }
+    await heard()
+    // Whoever looks finds nothing.
+    await server.client().del(ids.map((id) => `celery-task-meta-${id}`))
+    const found = async (id: string): Promise<readonly unknown[]> =>
+      (await collect(backend.watch([id], { signal: AbortSignal.timeout(200) }))).map(({ result }) => result)
+    expect(await found('heard-ok')).toEqual(['heard-ok'])
+    expect(await found('heard-ok')).toEqual([])
+    expect(await found('heard-failed')).toEqual([])
+    await backend.forget('heard-forgotten')
+    expect(await found('heard-forgotten')).toEqual([])
+    await backend.expect?.('heard-again')
+    expect(await found('heard-again')).toEqual([])
+    shiftMs = 10_001
+    expect(await found('heard-old')).toEqual([])
+  })
+
   it('RES-023 stops listening for what was expected and never came, when something else is expected', async () => {
     const system = systemClock()
     let shiftMs = 0

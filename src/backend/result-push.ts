@@ -6,7 +6,9 @@
  * Rule 2: a key stays subscribed while somebody waits for it or expects it, and not a tick longer.
  * Rule 3: a value that was read is dropped when one was heard meanwhile, which is newer or will be followed by the one
  * that was read.
- * Rule 4: one slow look at all that is waited for is the net below; it is the only timer.
+ * Rule 4: a success that was heard for a task that is expected is kept for the wait that is about to begin (a publish that
+ * is confirmed may be overtaken by the result). It stays as it is (surface RES-005), so nothing is read for it.
+ * Rule 5: one slow look at all that is waited for is the net below; it is the only timer.
  */
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { READY_STATES } from '../../protocol/task-state.js'
@@ -47,6 +49,10 @@ const PATIENCE_MS = 20_000
 const EXPECT_MS = 600_000
 /** Nor are more than so many. */
 const MOST_EXPECTED = 20_000
+/** A success that nobody has come for in this time is read again. */
+const KEEP_MS = 10_000
+/** No more are kept, and none that is longer, in bytes. */
+const [MOST_KEPT, LONGEST_KEPT] = [500, 8192]
 
 /** See above. */
 export class ResultPush {
@@ -56,6 +62,8 @@ export class ResultPush {
   readonly #all = new Set<Wait>()
   /** When each was expected; the first ones first. */
   readonly #expected = new Map<string, number>()
+  /** Successes of tasks that were expected, the first ones first. */
+  readonly #kept = new Map<string, { readonly meta: ResultMeta; readonly at: number }>()
   readonly #toRead = new Set<string>()
   /** For each read under way, what was heard meanwhile. */
   readonly #heardDuringReads = new Set<Set<string>>()
@@ -94,6 +102,7 @@ export class ResultPush {
     const now = this.#clock.monotonic()
     this.#expected.delete(taskId)
     this.#expected.set(taskId, now)
+    this.#kept.delete(taskId)
     for (const [oldest, since] of this.#expected) {
       if (now - since <= EXPECT_MS && this.#expected.size <= MOST_EXPECTED) break
       this.drop(oldest)
@@ -105,6 +114,7 @@ export class ResultPush {
   /** Expects the task no longer; those who wait go on. */
   drop(taskId: string): void {
     this.#expected.delete(taskId)
+    this.#kept.delete(taskId)
     this.#unwant(taskId)
   }
 
@@ -171,6 +181,7 @@ export class ResultPush {
       this.#close(wait)
     }
     for (const id of [...this.#expected.keys()]) this.drop(id)
+    this.#kept.clear()
   }
 
   #open(taskIds: readonly string[], every: boolean): Wait {
@@ -184,6 +195,10 @@ export class ResultPush {
       wake: () => {},
     }
     this.#all.add(wait)
+    for (const id of taskIds) {
+      const meta = this.#takeKept(id)
+      if (meta !== undefined && wait.waiting.delete(id)) wait.found.push(meta)
+    }
     for (const id of wait.waiting) {
       const others = this.#waits.get(id)
       if (others === undefined) this.#waits.set(id, new Set([wait]))
@@ -271,10 +286,30 @@ export class ResultPush {
     try {
       const { meta } = await this.#source.decode(taskId, bytes)
       for (const wait of [...(this.#waits.get(taskId) ?? [])]) this.#tell(wait, taskId, meta, bytes)
-      if (READY_STATES.has(meta.state)) this.drop(taskId)
+      if (!READY_STATES.has(meta.state)) return
+      const isKept = !isWaitedFor && meta.state === 'SUCCESS' && bytes.length <= LONGEST_KEPT
+      const isExpected = this.#expected.has(taskId)
+      this.drop(taskId)
+      if (isKept && isExpected) this.#keep(taskId, meta)
     } catch (reason) {
       for (const wait of this.#waits.get(taskId) ?? []) end(wait, reason)
     }
+  }
+
+  #keep(taskId: string, meta: ResultMeta): void {
+    const at = this.#clock.monotonic()
+    this.#kept.set(taskId, { meta, at })
+    for (const [oldest, kept] of this.#kept) {
+      if (at - kept.at <= KEEP_MS && this.#kept.size <= MOST_KEPT) break
+      this.#kept.delete(oldest)
+    }
+  }
+
+  #takeKept(taskId: string): ResultMeta | undefined {
+    const kept = this.#kept.get(taskId)
+    if (kept === undefined) return undefined
+    this.#kept.delete(taskId)
+    return this.#clock.monotonic() - kept.at <= KEEP_MS ? kept.meta : undefined
   }
 
   #tell(wait: Wait, taskId: string, meta: ResultMeta, bytes: Uint8Array): void {
