@@ -455,7 +455,7 @@ export class Trial {
     return judge(this.oracle.read(), {
       leaseMs: this.visibilitySeconds * 1000,
       ackMs: this.broker instanceof LossRabbit ? unansweredAckMs : 0,
-      isOneStep: this.side === 'celeriac' && this.broker instanceof RedisBroker,
+      isOneStep: this.side === 'celeriac',
     })
   }
 

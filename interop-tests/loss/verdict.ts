@@ -12,8 +12,8 @@
  *         process or link may not have arrived.
  * Rule 6: a task of a canvas that another one sends at its end is sent again when that one comes to its end again: sending
  *         and acknowledging are two steps, and who died in between did the first one, or did not. There may be
- *         as many more runs that nothing excuses as there were more ends. Where a worker does both in one step (ours, over
- *         Redis) this excuses nothing.
+ *         as many more runs that nothing excuses as there were more ends. Where a worker does both in one step, or tells the
+ *         copies apart (ours), this excuses nothing.
  * Rule 7: a publish that is tried again looks first for what the first attempt has left. It may make a copy of a task only
  *         when that had been run and acknowledged before the publish came to its end.
  */
@@ -64,8 +64,8 @@ interface Absence {
 
 /**
  * Judges the facts of a trial; `leaseMs` is how long a worker that is away may still take its tasks for its own,
- * `ackMs` how long an acknowledgement may be on its way unanswered (default 0: it is answered), `isOneStep` whether a task
- * sends what follows, and is acknowledged, in one step.
+ * `ackMs` how long an acknowledgement may be on its way unanswered (default 0: it is answered), `isOneStep` whether of what
+ * a task sends again one copy is run.
  */
 export function judge(
   facts: readonly Fact[],

@@ -28,6 +28,11 @@ export interface ResultBackend {
    * Absent where only `store` can store.
    */
   seal?(meta: ResultMeta): SealedResult | undefined
+  /**
+   * Remembers which copy of a message began first, as long as results are kept, and gives that: `copy` itself where none
+   * has. Throws `BackendUnavailableError`. Absent where other processes could not be told.
+   */
+  firstCopy?(message: string, copy: string): Promise<string>
   fetch(taskId: string): Promise<ResultMeta | undefined>
   fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
   /**

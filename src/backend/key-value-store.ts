@@ -21,6 +21,8 @@ export interface KeyValueStore {
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>
   set(key: string, value: Uint8Array): Promise<void>
   delete(key: string): Promise<void>
+  /** Stores `value` where nothing is, in one step, and gives what is there then. */
+  first?(key: string, value: string): Promise<string>
   /** Calls `listener` with each key that changed; the returned function ends that and frees what it took. */
   onChange(listener: (key: string) => void): () => void
   /** Deletes what is under keys that start with one of `prefixes` and is older than the expiry; returns how many. */

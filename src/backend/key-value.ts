@@ -38,7 +38,7 @@ import { WritesUnderWay } from './writes-under-way.js'
 const HALF_WRITTEN_LOOKS_MS = [2, 3, 5, 8, 12, 17, 25, 33, 45, 60, 80, 110]
 /** An unreadable value that keeps changing is being written; but not for ever. */
 const MOST_LOOKS = 100
-/** Longer results are stored by themselves. */
+/** Longer ones are stored by themselves. */
 const MOST_SEALED = 1_000_000
 
 /** Results under keys. */
@@ -58,6 +58,7 @@ export class KeyValueBackend implements ResultBackend {
   readonly #logger: Logger
   readonly #waits: ResultPoll | ResultPush
   readonly chords?: ChordCounter
+  readonly firstCopy?: NonNullable<ResultBackend['firstCopy']>
   readonly #writes = new WritesUnderWay()
   /** This, for the first writes of keys. */
   readonly #firstWrites: FirstWrites = {
@@ -101,6 +102,9 @@ export class KeyValueBackend implements ResultBackend {
       const keyOf = (id: string): string => this.#taskKey(id)
       this.#waits = new ResultPush({ read, decode, channels, keyOf, idOf }, this.#clock)
     }
+    const began = `${this.#prefix}_celeriac.began.`
+    if (store.first !== undefined)
+      this.firstCopy = async (message, copy) => (await store.first?.(began + message, copy)) ?? copy
     if (parts !== undefined) {
       this.chords = new KeyValueChords(
         {
@@ -267,11 +271,11 @@ export class KeyValueBackend implements ResultBackend {
     )
   }
 
-  /** Ends every wait and retry with `BackendUnavailableError`; writes under way finish. Safe twice. */
   async check(): Promise<void> {
     await this.#store.check?.()
   }
 
+  /** Ends every wait and retry with `BackendUnavailableError`; writes under way finish. Safe twice. */
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return
     const reason = new BackendUnavailableError(`The result backend ${this.displayUrl} was closed.`)

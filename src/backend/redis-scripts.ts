@@ -54,6 +54,14 @@ end
 return out
 `)
 
+/** Stores a value where nothing is. KEYS: the key. ARGV: the value, seconds to keep (0: a day). Gives what is there then. */
+export const FIRST = redisScript(`
+local found = redis.call('GET', KEYS[1])
+if found then return found end
+redis.call('SETEX', KEYS[1], ARGV[2] == '0' and 86400 or ARGV[2], ARGV[1])
+return ARGV[1]
+`)
+
 /**
  * Counts parts of chords, one after the other; gives all parts and the saved group where one was the last.
  * KEYS: for each chord .j .t .s and the group's key. ARGV: seconds to keep; 1 when the call may have been answered before;

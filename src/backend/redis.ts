@@ -22,7 +22,7 @@ import { RedisLink } from './redis-link.js'
 import { RedisParts } from './redis-parts.js'
 import { refusal } from './redis-refusal.js'
 import { type RetryPolicy, retryPolicyOf } from './redis-retry-policy.js'
-import { ANYWAY, STORE } from './redis-scripts.js'
+import { ANYWAY, FIRST, STORE } from './redis-scripts.js'
 import type { RedisBackendTarget } from './redis-target.js'
 
 /** How Redis results are kept. */
@@ -143,6 +143,11 @@ export class RedisResultStore implements KeyValueStore {
 
   async delete(key: string): Promise<void> {
     await this.#run('read', (client) => client.run('DEL', key))
+  }
+
+  async first(key: string, value: string): Promise<string> {
+    const found = await this.#run('write', (client) => client.script(FIRST, [key], [value, this.keepSeconds]))
+    return String(found)
   }
 
   /** Waits are told through `channels`. */

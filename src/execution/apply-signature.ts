@@ -10,7 +10,7 @@ import { Members } from '../canvas/members.js'
 import { Outbox } from '../canvas/outbox.js'
 import type { Linkable } from '../canvas/send-options.js'
 import type { WireCall } from '../canvas/signature.js'
-import type { SignatureApp } from '../canvas/signature-app.js'
+import type { Call, SignatureApp } from '../canvas/signature-app.js'
 import type { Applier } from './applier.js'
 
 /**
@@ -58,7 +58,8 @@ export function planSignatures(
 /**
  * Without the tasks that have succeeded: their ids are those of the signatures, so another run has sent them, and its
  * worker died before it acknowledged its own message (surface CNV-119). The tasks that were sent stay children of this
- * one. Where the store cannot tell, all are sent: twice is better than never.
+ * one. What is left may be a second copy, and says so (second-copy.ts). Where the store cannot tell, all are sent: twice is
+ * better than never.
  */
 async function withoutEnded(outbox: Outbox, app: SignatureApp): Promise<Outbox> {
   const ids = outbox.calls.flatMap(({ options }) => options.taskId ?? [])
@@ -72,13 +73,19 @@ async function withoutEnded(outbox: Outbox, app: SignatureApp): Promise<Outbox> 
   const left = new Outbox()
   for (const call of outbox.calls) {
     const { taskId, addToParent } = call.options
-    if (metas.get(taskId ?? '')?.state !== 'SUCCESS') left.calls.push(call)
+    if (metas.get(taskId ?? '')?.state !== 'SUCCESS') left.calls.push(copyOf(call, app.newId()))
     else if (addToParent !== false) left.trail.push(app.asyncResult(taskId ?? ''))
   }
   left.trail.push(...outbox.trail)
   // Of a chord that has ended nothing is counted anew.
   if (left.calls.length > 0) left.before.push(...outbox.before)
   return left
+}
+
+function copyOf(call: Call, mark: string): Call {
+  const { options } = call
+  if (options.taskId === undefined) return call
+  return { ...call, options: { ...options, properties: { ...options.properties, message_id: mark } } }
 }
 
 /** These signatures as a group. */

@@ -23,6 +23,7 @@ import { beginsQuickly, type OutcomeWatcher, runQuickly, type Steps, succeeded }
 import type { TaskRequest } from './request.js'
 import { Run, type RunOptions } from './run.js'
 import { RunAbandoned } from './run-gate.js'
+import { isSecondCopy, mayBeCopied } from './second-copy.js'
 import { humanizeWhen } from './verdict-text.js'
 
 /** Runs one message through its task and everything around it; never rejects. */
@@ -90,6 +91,8 @@ async function traceRun(run: Run, propagate: boolean): Promise<Traced> {
     // Most runs have nothing to do in most steps, and each await costs: it is left out where nothing is awaited.
     const earlier = run.request.deliveryInfo.redelivered ? await findEarlierSuccess(run) : undefined
     if (earlier !== undefined) return { outcome: earlier, state: undefined, retval: undefined }
+    if (mayBeCopied(run) && (await isSecondCopy(run)))
+      return { outcome: ignored, state: undefined, retval: undefined }
   } catch (error) {
     return afterError(run, error, undefined)
   }

@@ -14,6 +14,7 @@ import type { Outcome } from './outcome.js'
 import type { TaskRequest } from './request.js'
 import type { Run } from './run.js'
 import { resultRequest } from './running-task.js'
+import { mayBeCopied } from './second-copy.js'
 
 /** How a run goes on that is not quick after all; neither rejects. */
 export interface Steps {
@@ -31,8 +32,13 @@ export interface OutcomeWatcher {
 type Returned = Extract<Ending, { kind: 'returned' }>
 
 /** Whether nothing comes before the body of a run. */
-export function beginsQuickly(task: RunnableTask, host: Host, { deliveryInfo }: TaskRequest): boolean {
-  return !deliveryInfo.redelivered && !task.options.trackStarted && !host.signals.taskPrerun.hasReceivers
+export function beginsQuickly(task: RunnableTask, host: Host, request: TaskRequest): boolean {
+  return (
+    !request.deliveryInfo.redelivered &&
+    !task.options.trackStarted &&
+    !host.signals.taskPrerun.hasReceivers &&
+    !mayBeCopied({ task, host, request })
+  )
 }
 
 /** Whether a run, should it succeed, has nothing to do after its body but to store its result. */

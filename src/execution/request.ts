@@ -16,6 +16,8 @@ export interface TaskRequest {
 
 /** Who brought a message, and can end it together with what follows. */
 export interface Courier {
+  /** Whether its broker can do that at all. */
+  readonly handsOver: boolean
   /**
    * Publishes, stores and acknowledges (what was not acknowledged before) in one step; the task has succeeded then. False
    * where it must be done step by step: nothing was done. Throws `DeliveryLostError` when that is not known, which is only

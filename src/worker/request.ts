@@ -65,6 +65,8 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
   delivery: Delivery
   readonly taskRequest: TaskRequest
   readonly runnable: RunnableTask
+  /** `Courier`. */
+  readonly handsOver: boolean
   readonly eta: number | undefined
   readonly expires: number | undefined
   /** Epoch milliseconds; undefined until it starts. */
@@ -94,6 +96,7 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     const { delivery, message, body, task } = arrival
     this.desk = desk
     this.delivery = delivery
+    this.handsOver = delivery.handOver !== undefined
     this.runnable = task
     this.eta = momentMs(message.eta, 'ETA')
     this.expires = momentMs(message.expires, 'expires')
