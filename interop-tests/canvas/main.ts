@@ -33,7 +33,9 @@ for (const kind of [redisKind, rabbitKind, filesystemKind]) {
     if (values.mix !== undefined && values.mix !== mix.name) continue
     const broker = await kind.start()
     try {
-      const rig = await CanvasRig.start(broker, mix)
+      // Over AMQP Celery's threads do a few tasks a second only.
+      const pool = kind === rabbitKind ? 'prefork' : 'threads'
+      const rig = await CanvasRig.start(broker, { ...mix, pool })
       try {
         const began = performance.now()
         const wrong = await runMix(rig, mix, { from: seed, count, timeout: 60 })
