@@ -40,6 +40,7 @@ export function specOf(seed: number, { depth, failures, pythonRuns }: Mix): Spec
     langs: ['py', 'node'],
     failures,
     duplicates: pythonRuns.length === 0,
+    runsInPython: pythonRuns.length > 0,
     mark: `-${seed}`,
   })
 }

@@ -41,6 +41,8 @@ export interface Wishes {
   readonly duplicates: boolean
   /** Share of tasks that fail, 0 to 1. */
   readonly failures: number
+  /** Whether Celery's workers run some of the tasks. */
+  readonly runsInPython: boolean
 }
 
 /**
@@ -115,7 +117,7 @@ export function randomSpec(random: SeededRandom, wishes: Wishes): Spec {
   })
   for (;;) {
     const made = random.pick([chain, chord, group, chain])(wishes.depth, 'anywhere')
-    if (tasksOf(made).length <= mostTasks) return made
+    if (tasksOf(made).length <= mostTasks && !(wishes.runsInPython && mayWaitForEver(made))) return made
   }
 }
 
@@ -128,6 +130,17 @@ function hasGroupAfterGroup(steps: readonly Spec[]): boolean {
       (step.k === 'group' && steps[at + 1]?.k === 'group') ||
       (step.k === 'chain' && hasGroupAfterGroup(step.steps)),
   )
+}
+
+/**
+ * A chain that begins with a group, and in which a later group fails whose chord has a body of several steps: a Celery
+ * worker that ends that header fails the body under an id that nobody waits for, and Celery's client knows of the first
+ * header only (surface CNV-055; `-- --pure` shows it). In chains of tasks and groups, which are all that fail there.
+ */
+function mayWaitForEver(spec: Spec): boolean {
+  if (spec.k !== 'chain' || spec.steps[0]?.k !== 'group') return false
+  const inner = spec.steps.slice(1, -2)
+  return inner.some((step) => step.k === 'group' && tasksOf(step).some(({ fn }) => fn === 'fail'))
 }
 
 /** A chord, or a chain with one in it, which a group that something follows is. */
