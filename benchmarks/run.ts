@@ -6,7 +6,7 @@
  *   --tasks N     tasks of a drain on the filesystem (default 1000)
  *   --only NAME   one of memory, drain, publish, latency, soak, redis, rabbitmq, canvas
  *   --part NAMES  of redis: drain, noop, publish, latency, startup, memory, eta (default all), separated by commas; of
- *                 rabbitmq: drain, publish, latency, startup, memory; of canvas: chord, bigchord, chain, chains
+ *                 rabbitmq: drain, publish, confirm, latency, startup, memory; of canvas: chord, bigchord, chain, chains
  *   --redis-tasks N  tasks of a drain over Redis (default 20000; Celery gets a tenth)
  *   --no-persistence  a Redis server that keeps nothing on disk (default: append-only file, flushed every second)
  *   --who NAMES   of redis and rabbitmq: only these (celeriac, floor, "bullmq 50", ...), separated by commas
@@ -169,6 +169,7 @@ async function rabbitmq(): Promise<void> {
         }
       }
       for (const kind of has('publish') ? clients : []) await measures.publish(kind, count)
+      if (has('confirm')) await measures.confirms(2000)
       for (const kind of has('latency') ? answering : []) {
         await measures.latency(kind, 300, 'redis')
         // The floor knows results in Redis only.

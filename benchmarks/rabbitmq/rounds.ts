@@ -18,6 +18,7 @@ import {
 } from '../redis/processes.js'
 import type { Drain } from '../redis/rounds.js'
 import { exactRuns, makeFolder, removeFolder, whenRan } from '../workers.js'
+import { measureConfirms } from './confirms.js'
 
 /** Who publishes. */
 export type RabbitPublisher = 'celeriac' | 'amqplib' | 'celery'
@@ -169,6 +170,11 @@ export class RabbitRounds {
         this.#figures.add(`publish rabbitmq, ${name}`, kind, 'messages/s', told.rate)
       })
     }
+  }
+
+  /** See `measureConfirms`. */
+  async confirms(count: number): Promise<void> {
+    await measureConfirms(this.#figures, await this.#server.addVhost(), count)
   }
 
   /** A message as celeriac sends it; the queue is empty after. */

@@ -42,6 +42,8 @@ export interface Round {
 const here = join(root, 'benchmarks', 'redis')
 const peersFolder = join(root, '.cache', 'bench-peers')
 const execute = promisify(execFile)
+/** A client that takes longer hangs: its round, and the run, ends with an error. */
+const clientBoundMs = 600_000
 
 /** Installs the peers of benchmarks/peers into .cache/, unless those of this lock file are there. */
 export function installPeers(): void {
@@ -146,6 +148,7 @@ export async function runClient<T>(
   const { stdout } = await execute(process.execPath, [join(here, 'client.mjs'), ...args], {
     env: environmentOf(round, more),
     maxBuffer: 64 * 2 ** 20,
+    timeout: clientBoundMs,
   })
   return JSON.parse(stdout) as T
 }
@@ -157,6 +160,7 @@ export async function runPython<T>(round: Round, args: readonly string[]): Promi
     cwd: here,
     env: environmentOf(round),
     maxBuffer: 64 * 2 ** 20,
+    timeout: clientBoundMs,
   })
   return JSON.parse(stdout) as T
 }
