@@ -33,6 +33,8 @@ export interface ResultBackend {
    * has. Throws `BackendUnavailableError`. Absent where other processes could not be told.
    */
   firstCopy?(message: string, copy: string): Promise<string>
+  /** Whether what was sealed is stored, and not what another run has stored. Throws `BackendUnavailableError`. */
+  holds?(sealed: SealedResult): Promise<boolean>
   fetch(taskId: string): Promise<ResultMeta | undefined>
   fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
   /**

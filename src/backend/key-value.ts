@@ -25,8 +25,9 @@ import { type Logger, silentLogger } from '../logger.js'
 import type { SealedResult } from '../transport/transport.js'
 import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
+import { FirstWrite, type FirstWrites } from './first-write.js'
 import { KeyValueChords } from './key-value-chords.js'
-import type { KeyValueStore, KeyWriter } from './key-value-store.js'
+import type { KeyValueStore } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
 import { WritesUnderWay } from './writes-under-way.js'
@@ -159,6 +160,14 @@ export class KeyValueBackend implements ResultBackend {
     const value = this.#encoded(meta)
     const isUsual = this.#writes.get(key) === undefined && value.length < MOST_SEALED
     return isUsual ? { place, key, value, keepSeconds } : undefined
+  }
+
+  async holds({ key, value }: SealedResult): Promise<boolean> {
+    const bytes = await this.#attempt(
+      () => `reading ${key}`,
+      () => this.#store.get(key),
+    )
+    return bytes !== undefined && Buffer.compare(bytes, Buffer.from(value)) === 0
   }
 
   #encoded(meta: ResultMeta): Uint8Array | string {
@@ -425,59 +434,6 @@ export class KeyValueBackend implements ResultBackend {
         cause = next
       }
     }
-  }
-}
-
-/** What a `FirstWrite` asks of its backend. */
-interface FirstWrites {
-  isSuccess(key: string, taskId: string, stored: Uint8Array): Promise<boolean>
-  end(key: string, written: Promise<void>): void
-  hint(taskId: string): void
-  again(what: string, write: FirstWrite, cause: unknown): Promise<void>
-}
-
-/** A class and not closures: every result of a worker is one of these. */
-class FirstWrite implements KeyWriter {
-  readonly key: string
-  readonly taskId: string
-  readonly value: Uint8Array | string
-  readonly written: Promise<void>
-  private readonly owner: FirstWrites
-  private readonly state: string
-  private resolve: () => void = () => {}
-  private reject: (error: unknown) => void = () => {}
-
-  constructor(owner: FirstWrites, key: string, taskId: string, state: string, value: Uint8Array | string) {
-    this.owner = owner
-    this.key = key
-    this.taskId = taskId
-    this.state = state
-    this.value = value
-    this.written = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-    })
-  }
-
-  isSuccess(stored: Uint8Array): Promise<boolean> {
-    return this.owner.isSuccess(this.key, this.taskId, stored)
-  }
-
-  onStored(): void {
-    this.owner.end(this.key, this.written)
-    this.owner.hint(this.taskId)
-    this.resolve()
-  }
-
-  onFailed(cause: unknown): void {
-    const what = `storing ${this.state} of task ${this.taskId}`
-    this.owner.again(what, this, cause).then(
-      () => this.onStored(),
-      (error: unknown) => {
-        this.owner.end(this.key, this.written)
-        this.reject(error)
-      },
-    )
   }
 }
 

@@ -213,6 +213,16 @@ describe('what was sent before by a run that ended in the death of its worker', 
     expect(ids(host)).toEqual(['waits', 'waits'])
   })
 
+  it('TSK-072 a next step is sent where the success that is stored had another one', async () => {
+    const host = new TestHost()
+    host.define('t', () => 5)
+    const run = (id: string, redelivered: boolean) =>
+      execute(testRequest('t', [], { redelivered, body: { chain: [step(id)] } }), host)
+    await run('of an earlier chain', false)
+    await run('waits', true)
+    expect(ids(host)).toEqual(['of an earlier chain', 'waits'])
+  })
+
   it('TSK-072 all is sent when the store cannot tell', async () => {
     const host = new TestHost()
     host.define('t', () => 4)

@@ -11,8 +11,10 @@
  */
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
+import type { SignatureData } from '../../protocol/signature-data.js'
 import type { Linkable } from '../canvas/send-options.js'
 import type { WireCall } from '../canvas/signature.js'
+import type { WireOptions } from '../canvas/wire-options.js'
 import type { SealedResult } from '../transport/transport.js'
 import { type Applier, applierOf } from './applier.js'
 import { applySignature, groupOf, planSignatures } from './apply-signature.js'
@@ -56,10 +58,19 @@ export async function wereSent(run: Run): Promise<boolean> {
   if (!backend.enabled || backend.kind === 'rpc') return false
   try {
     const meta = await backend.fetch(run.id)
-    return meta?.state === 'SUCCESS' && meta.children !== undefined && meta.children.length > 0
+    const { state, children = [] } = meta ?? {}
+    return state === 'SUCCESS' && children.length > 0 && hasNext(children, run.request.body.chain.at(-1))
   } catch {
     return false
   }
+}
+
+/** Whether the next step, where it is a task, is among the children: a task of the same id may have succeeded before. */
+function hasNext(children: readonly unknown[], next: Linkable | undefined): boolean {
+  const { subtask_type: type, options } = (next ?? {}) as Partial<SignatureData>
+  const id = (options as WireOptions | undefined)?.['task_id']
+  if (type || typeof id !== 'string') return true
+  return children.some((child) => Array.isArray(child) && Array.isArray(child[0]) && child[0][0] === id)
 }
 
 function followUps(
@@ -147,7 +158,10 @@ function applierFor({ host, gate, request }: Run): Applier {
 }
 
 function endingApplier(run: Run): Applier {
-  return { ...applierFor(run), handOver: (outbox, deletes) => handOver(run, outbox, { deletes }) }
+  return {
+    ...applierFor(run),
+    handOver: (outbox, deletes) => handOver(run, outbox, { deletes }),
+  }
 }
 
 function inheritance(run: Run): Readonly<Record<string, unknown>> {

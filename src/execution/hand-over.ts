@@ -6,7 +6,6 @@
  */
 
 import type { Outbox } from '../canvas/outbox.js'
-import { DeliveryLostError } from '../errors.js'
 import type { Handover, SealedResult } from '../transport/transport.js'
 import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
@@ -61,7 +60,7 @@ export async function handOver(run: Ended, outbox: Outbox, end: HandoverEnd): Pr
     if (end.result === undefined || result !== undefined) {
       const what: Handover = { messages: prepared.messages, result, deletes: end.deletes }
       isDone = await gate.passing(async () => {
-        const isNow = await courier.handOver(what).catch((error) => wasDone(run, error))
+        const isNow = await courier.handOver(what)
         // Also where the run was given up meanwhile.
         if (isNow) state.told.chain = true
         return isNow
@@ -71,10 +70,4 @@ export async function handOver(run: Ended, outbox: Outbox, end: HandoverEnd): Pr
     if (!isDone) state.children.length = before
   }
   return isDone
-}
-
-/** The answer was lost, and nothing is held that would tell: the result does, which was stored in the same step. */
-async function wasDone({ host, request }: Ended, error: unknown): Promise<boolean> {
-  if (!(error instanceof DeliveryLostError)) throw error
-  return (await host.backend.fetch(request.message.id))?.state === 'SUCCESS'
 }

@@ -20,8 +20,7 @@ export interface Courier {
   readonly handsOver: boolean
   /**
    * Publishes, stores and acknowledges (what was not acknowledged before) in one step; the task has succeeded then. False
-   * where it must be done step by step: nothing was done. Throws `DeliveryLostError` when that is not known, which is only
-   * so for what was acknowledged before.
+   * where it must be done step by step: nothing was done, as far as anybody can tell. Never rejects.
    */
   handOver(what: Handover): Promise<boolean>
 }

@@ -45,7 +45,7 @@ interface Legacy {
   unstarted: Delivery[]
   running: Orphan[]
   /** What ended while the worker was connected elsewhere. */
-  wills: { readonly delivery: Delivery; readonly how: Will }[]
+  wills: { readonly delivery: Delivery; readonly how: LateSettling }[]
 }
 
 interface Heir {
@@ -100,25 +100,17 @@ export class Estate {
 
   /**
    * Hands over what is held; where the answer is lost with the connection, the next one finds out, and does it if it was not
-   * done. False when nothing was done: it is refused, or somebody else has it. Never rejects.
+   * done. False when nothing was done: it is refused, or somebody else has it. Rejects when nobody could find out.
    */
   async handOver(orphan: Orphan, what: Handover): Promise<boolean> {
     try {
       return (await orphan.delivery.handOver?.(what, true)) ?? false
     } catch (error) {
-      const isUnanswered = error instanceof DeliveryLostError && error.cause !== undefined
-      const again = isUnanswered ? this.settle(orphan, what, true) : undefined
-      if (again === undefined) return false
-      return again.then(
-        () => true,
-        (reason: unknown) => {
-          this.#logger.debug(
-            { err: reason },
-            'What follows from a task was not handed over; it goes step by step.',
-          )
-          return false
-        },
-      )
+      if (!(error instanceof DeliveryLostError) || error.cause === undefined) return false
+      const again = this.settle(orphan, what, true)
+      if (again === undefined) throw error
+      await again
+      return true
     }
   }
 
@@ -268,7 +260,8 @@ export class Estate {
         continue
       }
       if (heir?.place === origin) throw taken(delivery)
-      this.#legacy(origin).wills.push({ delivery, how })
+      // Whoever hands over goes on step by step, and must not find it done once more.
+      if (typeof how === 'string') this.#legacy(origin).wills.push({ delivery, how })
       throw new DeliveryLostError(
         `a delivery from queue '${delivery.queue}' is held by ${origin.displayUrl}, and the worker is connected to another ` +
           'broker by now: it is settled when the worker is connected to that one again, unless it went to another consumer.',

@@ -20,6 +20,7 @@ import type { Candidate, Discard } from './admission.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
 import type { Estate, Orphan } from './estate.js'
+import { handedOver } from './handed-over.js'
 import { momentMs } from './moment.js'
 import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
 import { settlementFor } from './settlement.js'
@@ -285,25 +286,20 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
 
   /** `Courier`. */
   async handOver(what: Handover): Promise<boolean> {
-    const { delivery } = this
-    if (this.isLost || this.cancellation !== undefined || delivery.handOver === undefined) return false
+    if (this.isLost || this.cancellation !== undefined || this.delivery.handOver === undefined) return false
     // Without a result nobody could find out whether it was done, when the answer is lost.
     const acks = !this.told
     if (!acks && what.result === undefined) return false
-    const handing = acks ? this.desk.estate.handOver(this, what) : delivery.handOver(what, false)
-    this.handing = handing.catch(() => false)
+    this.handing = handedOver(this, what, acks, this.desk)
     this.acts += 1
-    try {
-      const isDone = await handing
-      if (isDone && acks) {
-        this.told = true
-        this.desk.onAcknowledged()
-      }
-      return isDone
-    } finally {
-      this.handing = undefined
-      this.endAct()
+    const isDone = await this.handing
+    this.handing = undefined
+    if (isDone && acks) {
+      this.told = true
+      this.desk.onAcknowledged()
     }
+    this.endAct()
+    return isDone
   }
 
   /** `RunWatcher`: the pool is about to start it. */
@@ -472,8 +468,7 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
       { err: error, id: this.id, name: this.name },
       `Couldn't ${what} ${this.name}[${this.id}]: the broker may deliver it again.`,
     )
-    if (what === 'ack') this.desk.onAcknowledged()
-    this.endAct()
+    this.answered(what)
   }
 
   /** Owns what takes longer than an answer of the broker. */

@@ -1,0 +1,126 @@
+/** What follows from a task over Redis where its worker cannot know, or somebody else steps in, while it is handed over. */
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { TcpProxy } from '../../interop-tests/loss/proxy.js'
+import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { chain } from '../canvas/build.js'
+import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import { handOverScript } from '../transport/redis-handover-script.js'
+import { Trial, until } from './trial.test.setup.js'
+
+describe.skipIf(noRedis)(`handing over in the dark (${noRedis ?? 'redis-server is installed'})`, () => {
+  let server: RedisServer
+  let admin: RedisClient
+  let proxy: TcpProxy
+  let url: string
+  let trial: Trial
+
+  beforeAll(async () => {
+    server = await RedisServer.start()
+    proxy = await TcpProxy.start(server.port)
+    admin = await openRedis(server.url)
+    return async () => {
+      admin.close()
+      await proxy.close()
+      await server.close()
+    }
+  })
+  beforeEach(async () => {
+    proxy.heal()
+    await admin.run('FLUSHALL')
+    // A server that does not know it yet says so, and a mute one could not.
+    await admin.run('SCRIPT', 'LOAD', handOverScript.lua)
+    url = through(proxy)
+    trial = new Trial({ brokerUrl: url, resultBackend: url })
+  })
+  afterEach(async () => {
+    proxy.heal()
+    await trial[Symbol.asyncDispose]()
+  })
+
+  const through = ({ port }: TcpProxy): string => server.url.replace(`:${server.port}`, `:${port}`)
+  const length = async (key: string): Promise<number> => Number(await admin.run('LLEN', key))
+  const isNext = async (): Promise<boolean> => (await length('next')) === 1
+  const held = async (): Promise<number> => Number(await admin.run('HLEN', 'unacked'))
+  /** A task whose run ends in the next turn, with what `disturb` makes of it. */
+  const disturbed = (options: object, disturb: () => void) =>
+    trial.app.task('t.first', { acksLate: true, ...options }, () => {
+      return new Promise<number>((resolve) => {
+        setImmediate(() => {
+          disturb()
+          resolve(4)
+        })
+      })
+    })
+  /** A task in a queue that nobody serves, which is declared from here on. */
+  const second = async () => {
+    const task = trial.app.task('t.second', { ignoreResult: true }, (value: number) => value)
+    await task.applyAsync({ args: [0], queue: 'next' })
+    await admin.run('DEL', 'next')
+    return task.s().set({ queue: 'next' })
+  }
+
+  it('WRK-087 CNV-119 is not sent once more by a broker that the worker comes back to', async () => {
+    await using other = await RedisServer.start()
+    const spare = await TcpProxy.start(other.port)
+    try {
+      const there = other.url.replace(`:${other.port}`, `:${spare.port}`)
+      await trial[Symbol.asyncDispose]()
+      trial = new Trial({ brokerUrl: [url, there] })
+      const first = disturbed({ ignoreResult: true }, () => proxy.cut())
+      await trial.started()
+      const next = await second()
+      await chain(first.s(), next).applyAsync()
+      const elsewhere = other.client()
+      await until('the next step is sent', async () => (await elsewhere.llen('next')) === 1)
+      await until('it says so', () => trial.logged(/Couldn't ack/).length === 1)
+      elsewhere.disconnect()
+      expect(await held()).toBe(1)
+      proxy.heal()
+      spare.cut()
+      await until('it is settled', async () => (await held()) === 0)
+      expect(await length('next')).toBe(0)
+    } finally {
+      await spare.close()
+    }
+  })
+
+  it('WRK-087 CNV-119 is sent once where the worker is with another broker when the answer is lost', async () => {
+    await using other = await RedisServer.start()
+    await trial[Symbol.asyncDispose]()
+    trial = new Trial({ brokerUrl: [url, other.url], resultBackend: url })
+    const first = disturbed({}, () => proxy.mute())
+    await trial.started()
+    const next = await second()
+    await chain(first.s(), next).applyAsync()
+    await until('the next step is there', isNext)
+    proxy.cut()
+    await until('it is connected elsewhere', () => trial.logged(/^Connected to/).length === 2)
+    proxy.heal()
+    await until('it has ended', () => trial.logged(/^Task t.first.* succeeded/).length === 1)
+    const elsewhere = other.client()
+    expect(await elsewhere.llen('next')).toBe(0)
+    elsewhere.disconnect()
+    expect(await length('next')).toBe(1)
+    expect(trial.logged(/Couldn't/)).toEqual([])
+  })
+
+  it.each([true, false])(
+    'CNV-119 is sent although an earlier task of that id has succeeded (late: %s)',
+    async (acksLate) => {
+      let isDisturbed = false
+      const first = disturbed({ acksLate }, () => {
+        if (!isDisturbed) return
+        proxy.cut()
+        setImmediate(() => proxy.heal())
+      })
+      await trial.started()
+      const next = await second()
+      const own = first.s().set({ taskId: 'the-same' })
+      await chain(own, next).applyAsync()
+      await until('the next step is there', isNext)
+      isDisturbed = true
+      await chain(own, next).applyAsync()
+      await until('the next step is there again', async () => (await length('next')) === 2)
+    },
+  )
+})
