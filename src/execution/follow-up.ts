@@ -39,11 +39,12 @@ export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
 export async function handOverFollowUps(run: Run, value: unknown): Promise<boolean> {
   const { host, request, state, storesResult } = run
   if (request.courier === undefined || request.body.chord !== undefined || !endsQuietly(run)) return false
-  if (storesResult && host.backend.seal === undefined) return false
+  const hasResult = storesResult && host.backend.enabled && run.id !== ''
+  if (hasResult && host.backend.seal === undefined) return false
   const planned = planSignatures(applierFor(run), followUps(run, value))
   const outbox = planned instanceof Promise ? await planned : planned
   const result = (): SealedResult | undefined => host.backend.seal?.(run.record('SUCCESS', value))
-  const isDone = await handOver(run, outbox, storesResult && run.id !== '' ? { result } : {})
+  const isDone = await handOver(run, outbox, { isLast: true, ...(hasResult ? { result } : {}) })
   state.told.chain ||= isDone
   return isDone
 }
@@ -160,7 +161,7 @@ function applierFor({ host, gate, request }: Run): Applier {
 function endingApplier(run: Run): Applier {
   return {
     ...applierFor(run),
-    handOver: (outbox, deletes) => handOver(run, outbox, { deletes }),
+    handOver: (outbox, deletes) => handOver(run, outbox, { isLast: true, deletes }),
   }
 }
 

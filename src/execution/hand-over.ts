@@ -23,6 +23,8 @@ export interface Ended {
 
 /** How a run ends beside what it sends. */
 export interface HandoverEnd {
+  /** Nothing of the run comes after it: no time limit is to cut it short while it ends. */
+  readonly isLast?: true
   /** Given once its children are known; undefined where it can only be stored step by step. */
   result?(): SealedResult | undefined
   readonly deletes?: Handover['deletes']
@@ -35,6 +37,7 @@ export function endsQuietly({ task, host, request }: Ended): boolean {
   return (
     !request.isEager &&
     !host.canvas.alwaysEager &&
+    !host.wrapsRuns &&
     handlers.onSuccess === undefined &&
     handlers.afterReturn === undefined &&
     !taskSuccess.hasReceivers &&
@@ -60,7 +63,10 @@ export async function handOver(run: Ended, outbox: Outbox, end: HandoverEnd): Pr
     if (end.result === undefined || result !== undefined) {
       const what: Handover = { messages: prepared.messages, result, deletes: end.deletes }
       isDone = await gate.passing(async () => {
-        const isNow = await courier.handOver(what)
+        const handing = courier.handOver(what)
+        if (end.isLast) gate.ending = handing
+        const isNow = await handing
+        gate.ending = undefined
         // Also where the run was given up meanwhile.
         if (isNow) state.told.chain = true
         return isNow

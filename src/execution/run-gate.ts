@@ -17,6 +17,8 @@ export class RunAbandoned extends TaskVerdict {
 
 /** One run's gate; open until `close`. */
 export class RunGate {
+  /** The run ends with this, all at once; settles, without rejecting, when it is known whether it has. */
+  ending: Promise<boolean> | undefined
   private closedBecause: string | undefined
   private underWay = 0
   private waiting: (() => void)[] | undefined

@@ -236,6 +236,9 @@ class AsyncExecution implements Execution, RunOptions, OutcomeWatcher, Seated {
   private async reachHardLimit(seconds: number): Promise<void> {
     const { request } = this
     const { host } = this.home
+    // It has not exceeded its time when it has ended by now.
+    const { ending } = this.gate
+    if (ending !== undefined && ((await ending) || this.gate.isClosed)) return
     host.logger.error(this.logFields(), `Hard time limit (${seconds}s) exceeded for ${nameOf(request)}`)
     const wasRunning = this.state === 'running'
     this.giveUp(`its hard time limit of ${seconds}s has passed`)

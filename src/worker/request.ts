@@ -23,7 +23,7 @@ import type { Estate, Orphan } from './estate.js'
 import { handedOver } from './handed-over.js'
 import { momentMs } from './moment.js'
 import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
-import { settlementFor } from './settlement.js'
+import { lostRejectText, settlementFor } from './settlement.js'
 
 /** What one request needs from its worker, and whom it tells. */
 export interface Desk {
@@ -86,6 +86,8 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
   private isLost = false
   /** Settles, without rejecting, when it is known whether it was handed over. */
   private handing: Promise<boolean> | undefined
+  /** What follows from it is sent. */
+  private isHandedOver = false
   /** Acts on its behalf that have not ended: acknowledgements, stored cancellations and the like. */
   private acts = 0
   /** Nothing more is begun for it: it leaves the ledger with the last of its acts. */
@@ -210,6 +212,11 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
   /** Revokes a running request: its run is stopped, REVOKED is stored (ACK-025). */
   terminate(signal: NodeJS.Signals): boolean {
     if (!this.isActive || this.cancellation !== undefined) return false
+    if (this.handing !== undefined) {
+      // Nothing is left to revoke when what follows from it is sent.
+      this.begin(this.handing.then((isDone) => isDone || this.terminate(signal)))
+      return true
+    }
     this.isRevoked = true
     this.execution?.terminate(signal)
     return true
@@ -270,6 +277,7 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     this.cancellation = why
     this.execution?.terminate('SIGTERM')
     if (this.handing !== undefined) this.begin(this.cancelHanding(this.handing))
+    else if (this.isHandedOver) return
     else if (this.told) this.begin(this.desk.endings.sentAgain(this.taskRequest, this.runnable))
     else if (this.isLost) {
       this.retryStored = this.desk.endings.cancelled(this.taskRequest, this.runnable)
@@ -292,14 +300,14 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     if (!acks && what.result === undefined) return false
     this.handing = handedOver(this, what, acks, this.desk)
     this.acts += 1
-    const isDone = await this.handing
+    this.isHandedOver = await this.handing
     this.handing = undefined
-    if (isDone && acks) {
+    if (this.isHandedOver && acks) {
       this.told = true
       this.desk.onAcknowledged()
     }
     this.endAct()
-    return isDone
+    return this.isHandedOver
   }
 
   /** `RunWatcher`: the pool is about to start it. */
@@ -335,7 +343,8 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
   private settleAfter(outcome: Outcome): void {
     // An early-acked request is settled at its start; this settles one that ended before its pool said that it began.
     const how = this.runnable.options.acksLate ? settlementFor(outcome, this.runnable.options) : 'ack'
-    if (outcome.kind === 'rejected' && outcome.requeue && how === 'ack') this.logLostReject()
+    if (outcome.kind === 'rejected' && outcome.requeue && how === 'ack')
+      this.desk.logger.warn({ id: this.id, name: this.name }, lostRejectText(this))
     if (how === 'ack') this.acknowledge()
     else this.settle(how)
   }
@@ -375,15 +384,6 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     if (!taskRevoked.hasReceivers) return
     const payload = { request: this, terminated, signum, expired: reason === 'expired' }
     errands.run('The signal task_revoked', taskRevoked.send(this.runnable, payload))
-  }
-
-  /** Celery loses such a task without a word (ACK-009): it was acknowledged at its start. We say so. */
-  private logLostReject(): void {
-    this.desk.logger.warn(
-      { id: this.id, name: this.name },
-      `Task ${this.name}[${this.id}] asked to be requeued, but its message was acknowledged when it started. ` +
-        'Set acksLate on the task to let Reject put messages back.',
-    )
   }
 
   /** `settle('ack')` where nobody waits for the answer: every task comes through here. */

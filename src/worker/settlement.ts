@@ -31,3 +31,11 @@ export function settlementFor(outcome: Outcome, policy: AckPolicy): Settlement {
       return policy.rejectOnWorkerLost ? 'requeue' : acksOnFailure ? 'ack' : 'drop'
   }
 }
+
+/** Celery loses such a task without a word (ACK-009): it was acknowledged at its start. We say so. */
+export function lostRejectText({ name, id }: { readonly name: string; readonly id: string }): string {
+  return (
+    `Task ${name}[${id}] asked to be requeued, but its message was acknowledged when it started. ` +
+    'Set acksLate on the task to let Reject put messages back.'
+  )
+}
