@@ -36,6 +36,9 @@ class Wire {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #isSilent = false
+  /** What the client gets for what the server has sent, and what it gets first when it sends something itself. */
+  fromServer = (bytes: Buffer): Buffer => bytes
+  atAnswer = (): Buffer | undefined => undefined
   port = 0
 
   constructor(target: number) {
@@ -47,7 +50,11 @@ class Wire {
       ] as const) {
         this.#sockets.add(from)
         from.on('error', () => {})
-        from.on('data', (bytes) => this.#isSilent || to.write(bytes))
+        from.on('data', (bytes) => {
+          const first = from === client ? this.atAnswer() : undefined
+          if (first !== undefined) client.write(first)
+          if (!this.#isSilent) to.write(from === server ? this.fromServer(bytes) : bytes)
+        })
         from.on('close', () => this.#isSilent || to.destroy())
       }
     })
@@ -68,6 +75,10 @@ class Wire {
     this.#server.close()
   }
 }
+
+/** Without anything in it. */
+const heartbeatFrame = Buffer.from([8, 0, 0, 0, 0, 0, 0, 0xce])
+const openOkFrame = Buffer.from([1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce])
 
 describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(noRabbit)}`, () => {
   let server: RabbitServer
@@ -114,6 +125,33 @@ describe.skipIf(noRabbit)(`createAmqpTransport when things go wrong${skipNote(no
   }
   const lengthOf = (connection: Connection, count: number): Promise<void> =>
     vi.waitFor(async () => expect(await connection.queueLength(queue)).toBe(count), { timeout: 5000 })
+
+  it('reads a frame that begins with the end of the handshake', async () => {
+    const wire = await new Wire(server.port).listen()
+    let rest: Buffer | undefined
+    wire.fromServer = (bytes) => {
+      if (!bytes.equals(openOkFrame)) return bytes
+      rest = heartbeatFrame.subarray(3)
+      return Buffer.concat([bytes, heartbeatFrame.subarray(0, 3)])
+    }
+    wire.atAnswer = () => {
+      const first = rest
+      rest = undefined
+      return first
+    }
+    const options = { timeoutMs: 10_000, clock: systemClock(), logger: silentLogger }
+    const url = `amqp://guest:guest@127.0.0.1:${wire.port}//`
+    const link = await AmqpLink.open(amqpTarget(url, {}), options)
+    try {
+      expect(rest).toBeDefined()
+      const channel = await link.channel(() => {})
+      expect(rest).toBeUndefined()
+      await channel.close()
+    } finally {
+      await link.close(1000)
+      wire.close()
+    }
+  })
 
   describe('publishing', () => {
     it('gives back a task that no queue takes, and drops what may find none', async () => {
