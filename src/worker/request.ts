@@ -23,7 +23,7 @@ import type { Estate, Orphan } from './estate.js'
 import { handedOver } from './handed-over.js'
 import { momentMs } from './moment.js'
 import { isOver, nextState, type RequestEvent, type RequestState } from './request-state.js'
-import { lostRejectText, settlementFor } from './settlement.js'
+import { lostRejectText, redeliveryText, settlementFor } from './settlement.js'
 
 /** What one request needs from its worker, and whom it tells. */
 export interface Desk {
@@ -490,6 +490,10 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
 
   /** The request leaves the ledger when all that ends it has ended: only then may a session close. */
   private leaveLedger(): void {
-    if (this.isClosing && this.acts === 0) this.desk.onSettled(this)
+    if (!this.isClosing || this.acts > 0) return
+    const { desk, id, name, startedAt, cancellation } = this
+    const isSaid = startedAt === undefined || cancellation !== undefined
+    if (this.willBeRedelivered && !isSaid) desk.logger.warn({ id, name }, redeliveryText(this))
+    desk.onSettled(this)
   }
 }

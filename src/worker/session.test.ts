@@ -60,7 +60,7 @@ describe('the session', () => {
     expect(await trial.waiting()).toBe(0)
   })
 
-  it('WRK-090 acknowledges nothing on a lost connection: the broker delivers a late task again', async () => {
+  it('WRK-090 acknowledges nothing on a lost connection, and says so: the broker delivers a late task again', async () => {
     await using trial = new Trial()
     const watched = new Watched()
     const running = gate()
@@ -79,6 +79,7 @@ describe('the session', () => {
     await until('nothing is held', () => worker.ledger.size === 0)
     expect(await trial.waiting()).toBe(0)
     expect(trial.logged(/Couldn't/)).toEqual([])
+    expect(trial.logged(/could not be acknowledged/, 'warn')).toHaveLength(1)
   })
 
   it('ACK-028 WRK-091 cancels late tasks on a loss where the setting says so: RETRY, and the broker redelivers', async () => {

@@ -39,3 +39,11 @@ export function lostRejectText({ name, id }: { readonly name: string; readonly i
     'Set acksLate on the task to let Reject put messages back.'
   )
 }
+
+/** Its broker took the message of a late task back with the connection (WRK-090). */
+export function redeliveryText({ name, id }: { readonly name: string; readonly id: string }): string {
+  return (
+    `Task ${name}[${id}] has ended but could not be acknowledged, since its connection was lost meanwhile: the broker ` +
+    'delivers it again. What comes back after its end is recognised with worker_deduplicate_successful_tasks.'
+  )
+}
