@@ -63,7 +63,8 @@ export function nodeTasks(app: Celery, seen: string[] = []) {
         bind: true,
         autoretryFor: [TypeError],
         retryBackoff: 1,
-        retryBackoffMax: 1,
+        // Less than the second after which Celery's rpc:// client lets go of its queue for a moment (rpc-absent.ts).
+        retryBackoffMax: 0.5,
         retryJitter: false,
         maxRetries: 2,
       },

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Celery, Logger, Worker } from '../src/index.js'
 import { silentLogger } from '../src/logger.js'
+import { createAmqpTransport } from '../src/transport/amqp-transport.js'
 import { type RabbitBroker, RabbitKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
 import { eventually, nodeApp, nodeTasks } from './node-app.js'
@@ -65,6 +66,36 @@ describe.skipIf(noRabbit)(`results as messages between the languages${skipNote(n
     expect(before).toContain(client.oid)
     expect(await broker.queues()).toEqual(before)
   }, 120_000)
+
+  it('RES-031 a result reaches a reply queue that was away for a moment when it was sent, as that of Celery is each second', async () => {
+    const connection = await createAmqpTransport().connect(broker.place().brokerUrl, { transportOptions: {} })
+    try {
+      const sent = await open().sendTask('node.gated', { args: ['away'], queue: 'node', replyTo: 'away' })
+      await eventually('it runs', () => started.includes('away'))
+      const ran = (): number => (worker.info()['total'] as Record<string, number>)['node.add'] ?? 0
+      const before = ran()
+      const done = await open().sendTask('node.add', { args: [1, 2], queue: 'node', replyTo: 'away' })
+      // by now the first state of each found no queue
+      await eventually('it ran', () => ran() > before)
+      const queue = { name: 'away', durable: false, exclusive: false, autoDelete: true, arguments: {} }
+      await connection.declare({ exchanges: [], queues: [queue], bindings: [] })
+      const states: string[] = []
+      await connection.consume(['away'], {
+        prefetch: 0,
+        noAck: true,
+        onDeliveries: (deliveries) => {
+          for (const { envelope } of deliveries) {
+            const { task_id, status } = JSON.parse(Buffer.from(envelope.body).toString())
+            states.push(`${task_id === done.id ? 'done' : task_id === sent.id ? 'gated' : 'other'} ${status}`)
+          }
+        },
+      })
+      await eventually('the states came', () => states.length === 3)
+      expect(states).toEqual(['gated STARTED', 'done STARTED', 'done SUCCESS'])
+    } finally {
+      await connection.close()
+    }
+  })
 
   it('RES-031 RES-033 what nobody waited for is there for a later look, in both directions', async () => {
     const ids: string[] = []

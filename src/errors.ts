@@ -62,6 +62,12 @@ export class BrokerRefusedError extends ConfigError {
 /** No queue is bound for a message, which the broker gave back; it is nowhere now. */
 export class UnroutableError extends ConfigError {
   override readonly code = 'UNROUTABLE'
+  /** Those of the messages given to the transport that came back. */
+  readonly returned: readonly object[]
+  constructor(message: string, returned: readonly object[] = [], options?: ErrorOptions) {
+    super(message, options)
+    this.returned = returned
+  }
 }
 /** An argument or option of a call that cannot be used as given. */
 export class InvalidArgumentError extends ConfigError {

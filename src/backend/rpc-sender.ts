@@ -5,12 +5,14 @@
  * Rule 2: an outage is waited out by Celery's retry policy of this backend: 20 retries, the first at once, the others
  * a second apart. A retry may send a result twice; who waits takes the first.
  * Rule 3: what the broker refuses for itself (too large, say) fails alone.
+ * Rule 4: a reply queue that is not there fails nothing, and is awaited for a while (rpc-absent.ts).
  */
 import { linearDelayMs } from '../backoff.js'
 import { type Clock, pause } from '../clock.js'
-import { BackendUnavailableError, ConnectivityError } from '../errors.js'
+import { BackendUnavailableError, ConnectivityError, UnroutableError } from '../errors.js'
 import type { Outgoing } from '../transport/transport.js'
 import type { RetryPolicy } from './redis-retry-policy.js'
+import { AbsentQueues } from './rpc-absent.js'
 import type { RpcBroker } from './rpc-broker.js'
 
 /** A batch holds no more than this, so that one slow write does not hold up thousands. */
@@ -40,16 +42,22 @@ export class RpcSender {
   readonly #ending = new AbortController()
   readonly #givingUp = new AbortController()
   readonly #batches = new Set<Promise<void>>()
+  readonly #absent: AbsentQueues
   #pending: PendingSend[] = []
 
   constructor(options: RpcSenderOptions) {
     this.#options = options
+    this.#absent = new AbsentQueues({
+      clock: options.clock,
+      publish: (messages) => this.#attempts(messages),
+    })
   }
 
-  /** Resolves when the broker has it. Throws `BackendUnavailableError`, or why the broker refused it. */
+  /** Resolves when the broker has it, or when its queue is not there. Throws `BackendUnavailableError`, or why the broker refused it. */
   send(message: Outgoing): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#ending.signal.aborted) return reject(this.#ending.signal.reason)
+      if (this.#absent.takes(message)) return resolve()
       this.#pending.push({ message, resolve, reject })
       if (this.#pending.length === 1) setImmediate(() => this.#flush())
     })
@@ -61,6 +69,7 @@ export class RpcSender {
     if (!this.#ending.signal.aborted) this.#ending.abort(reason)
     const cancel = this.#options.clock.after(CLOSE_MS, () => this.#givingUp.abort(reason))
     await Promise.all(this.#batches)
+    await this.#absent.end(reason)
     cancel()
   }
 
@@ -90,9 +99,16 @@ export class RpcSender {
   /** Never rejects. */
   async #send(batch: readonly PendingSend[]): Promise<void> {
     try {
-      await this.#attempts(batch.map(({ message }) => message))
+      await this.#attempts(
+        batch.map(({ message }) => ({ ...message, mandatory: this.#absent.awaits(message) })),
+      )
       for (const each of batch) each.resolve()
     } catch (error) {
+      if (error instanceof UnroutableError) {
+        this.#absent.add(error.returned as readonly Outgoing[])
+        for (const each of batch) each.resolve()
+        return
+      }
       const isShared = error instanceof ConnectivityError || this.#ending.signal.aborted
       if (batch.length === 1 || isShared) for (const each of batch) each.reject(error)
       else for (const each of batch) await this.#send([each])

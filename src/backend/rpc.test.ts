@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
-import { BrokerUnavailableError, ConfigError } from '../errors.js'
+import { BrokerUnavailableError, ConfigError, UnroutableError } from '../errors.js'
 import { createMemoryTransport } from '../transport/memory-transport.js'
 import type { Connection, Outgoing } from '../transport/transport.js'
 import { CountingClock, metaOf } from './backend.conformance.js'
@@ -18,7 +18,11 @@ const request = (id: string, replyTo: string | undefined = 'me') => ({ id, reply
 class TestBroker implements RpcBroker {
   readonly sent: (readonly Outgoing[])[] = []
   readonly opened: Connection[] = []
+  /** How many messages each publish had, taken or not. */
+  readonly tries: number[] = []
   refuses: Error | undefined
+  /** Reply queues that are not there. */
+  readonly absent = new Set<string>()
   readonly #transport = createMemoryTransport()
   #reading: Promise<Connection> | undefined
   #writing: Promise<Connection> | undefined
@@ -36,7 +40,13 @@ class TestBroker implements RpcBroker {
 
   async publish(messages: readonly Outgoing[], signal: AbortSignal): Promise<void> {
     if (this.refuses !== undefined) throw this.refuses
-    this.sent.push(messages)
+    const returned = messages.filter(
+      ({ to, mandatory }) => mandatory !== false && this.absent.has(to.routingKey),
+    )
+    const taken = messages.filter(({ to }) => !this.absent.has(to.routingKey))
+    if (taken.length > 0) this.sent.push(taken)
+    this.tries.push(messages.length)
+    if (returned.length > 0) throw new UnroutableError('no queue', returned)
     this.#writing ??= this.dial()
     await (await this.#writing).publish(messages, { signal })
   }
@@ -106,11 +116,48 @@ describe('rpc results', () => {
         properties: { correlationId: 'its-own', deliveryMode: 1, priority: 0 },
       },
       to: { exchange: '', routingKey: 'me' },
-      mandatory: false,
+      mandatory: true,
     })
     const celerys = '{"task_id": "id-1", "status": "SUCCESS", "result": 5, "traceback": null, "children": []}'
     const body = JSON.parse(Buffer.from(message.envelope.body).toString())
     expect(Object.entries(body)).toEqual(Object.entries(JSON.parse(celerys)))
+  })
+
+  it('RES-031 sends results again whose reply queue is away for a moment, in their order and without holding up the task', async () => {
+    broker.absent.add('me')
+    await worker.store(metaOf('a', 'STARTED', null), request('a'))
+    await worker.store(metaOf('a', 'SUCCESS', 1), request('a'))
+    await worker.store(metaOf('b', 'SUCCESS', 2), request('b', 'other'))
+    expect(broker.sent).toHaveLength(1)
+    broker.absent.delete('me')
+    await vi.waitFor(() => expect(broker.sent).toHaveLength(2))
+    const states = broker.sent[1]?.map(
+      ({ envelope }) => JSON.parse(Buffer.from(envelope.body).toString()).status,
+    )
+    expect(states).toEqual(['STARTED', 'SUCCESS'])
+    await worker.store(metaOf('c', 'SUCCESS', 3), request('c'))
+    expect(broker.sent).toHaveLength(3)
+  })
+
+  it('RES-032 awaits a reply queue that does not come for three seconds, once', async () => {
+    broker.absent.add('me')
+    await worker.store(metaOf('a', 'SUCCESS', 1), request('a'))
+    await vi.waitFor(() => expect(broker.tries).toHaveLength(7), 8000)
+    // From now on nobody asks whether it arrived.
+    await vi.waitFor(async () => {
+      await worker.store(metaOf('b', 'SUCCESS', 1), request('b'))
+      expect(broker.tries.at(-1)).toBe(1)
+      expect(clock.live).toBe(0)
+    })
+    expect(broker.sent).toEqual([])
+  }, 10_000)
+
+  it('RES-032 ends at once while a reply queue is awaited', async () => {
+    broker.absent.add('me')
+    await worker.store(metaOf('a', 'SUCCESS', 1), request('a'))
+    broker.absent.delete('me')
+    await worker.close()
+    expect(broker.sent).toHaveLength(1)
   })
 
   it('CFG-116 sends persistent messages with result_persistent', async () => {

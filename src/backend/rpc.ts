@@ -127,7 +127,6 @@ export class RpcBackend implements ResultBackend {
         },
       },
       to: { exchange: '', routingKey: request.replyTo },
-      mandatory: false,
     })
   }
 

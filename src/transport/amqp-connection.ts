@@ -160,6 +160,7 @@ export class AmqpConnection implements Connection {
     throw new UnroutableError(
       `the broker ${this.#main.shownUrl} gave ${count} back: no queue is bound to the exchange '${exchange}' for the ` +
         `routing key '${routingKey}'. Declare one, or correct the route.`,
+      returned,
     )
   }
 
