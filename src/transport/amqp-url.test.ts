@@ -56,5 +56,6 @@ describe('amqpTarget', () => {
     expect(() => amqpTarget('amqp://h', { heartbeat: -1 })).toThrow(/heartbeat must be/)
     expect(() => amqpTarget('amqp://h', { heartbeat: 70_000 })).toThrow(/heartbeat must be/)
     expect(() => amqpTarget('amqp://h', { frame_max: 4095 })).toThrow(/frame_max must be/)
+    expect(() => amqpTarget('amqp://h', { channel_max: 3 })).toThrow(/channel_max must be/)
   })
 })

@@ -36,6 +36,8 @@ type Options = Readonly<Record<string, unknown>>
 
 /** Celery's `broker_heartbeat`. */
 const defaultHeartbeat = 120
+/** Of one connection of a worker: declaring, tasks, remote control, single messages. */
+const leastChannels = 4
 /** AMQP's least `frame_max`, in bytes. */
 const leastFrame = 4096
 
@@ -59,7 +61,7 @@ export function amqpTarget(url: string, options: Options): AmqpTarget {
     loginMethod: loginMethod(options['login_method']),
     heartbeatSeconds: whole('heartbeat', options, defaultHeartbeat, 65_535),
     frameMax: frameMax(options),
-    channelMax: whole('channel_max', options, 0, 65_535),
+    channelMax: channelMax(options),
     clientProperties: typeof properties === 'object' && properties !== null ? { ...properties } : {},
     // A name is sent and checked where one was given; the address of localhost is checked as localhost.
     tls: tls && { ...(localhost ? { servername: 'localhost' } : {}), ...tls },
@@ -77,6 +79,15 @@ function frameMax(options: Options): number {
   const bytes = whole('frame_max', options, 0, 2 ** 32 - 1)
   if (bytes === 0 || bytes >= leastFrame) return bytes
   throw new ConfigError(`frame_max must be 0 (what the server says) or at least ${leastFrame}, not ${bytes}`)
+}
+
+/** A worker that finds no channel left would try for ever. */
+function channelMax(options: Options): number {
+  const count = whole('channel_max', options, 0, 65_535)
+  if (count === 0 || count >= leastChannels) return count
+  throw new ConfigError(
+    `channel_max must be 0 (what the server says) or at least ${leastChannels}, not ${count}`,
+  )
 }
 
 function loginMethod(value: unknown): AmqpTarget['loginMethod'] {
