@@ -144,11 +144,13 @@ for (const { title, name, results, extra, celery } of releases) {
       expect(warned.join()).toMatch(/celery@odd.celery.pidbox was declared otherwise by somebody else/)
     })
 
-    it.skipIf(name === '4.0')('says that a frame_max is too small for it', async () => {
-      const brokerTransportOptions = { frame_max: 4096 }
-      const sending = open({ brokerTransportOptions }).sendTask('node.add', { retry: false })
-      await expect(sending).rejects.toThrow(/frame_max of at least 8192/)
-    })
+    // Before 4.1 it is large enough.
+    if (name !== '4.0')
+      it('says that a frame_max is too small for it', async () => {
+        const brokerTransportOptions = { frame_max: 4096 }
+        const sending = open({ brokerTransportOptions }).sendTask('node.add', { retry: false })
+        await expect(sending).rejects.toThrow(/frame_max of at least 8192/)
+      })
 
     if (isDenied) return
     it('PUB-084 PUB-087 PUB-090 tasks of quorum queues that are due later wait in the broker, both ways', async () => {
