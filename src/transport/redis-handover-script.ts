@@ -8,7 +8,7 @@ import { redisScript } from './redis-client.js'
  * handover: tag and mark ('' and '': nothing is held), how many messages, for each the number of its list in KEYS and its
  * text; the database of results; the number of the result's key (0: none), seconds to keep (0: for ever), its value; how
  * many keys are deleted, and their numbers.
- * Returns for each: 1 done, 0 no longer held, or why it was refused.
+ * Returns for each: 1 done, now or before; 0 no longer held, or why it was refused.
  */
 export const handOverScript = redisScript(`
 local unacked, index, home = KEYS[1], KEYS[2], ARGV[1]
@@ -32,6 +32,14 @@ local function isOpen(key)
   return status ~= 'SUCCESS'
 end
 
+-- What is no longer held has been handed over before when the very result is stored.
+local function wasDone(place, key, value)
+  if not key or go(place) then return false end
+  local stored = redis.pcall('GET', key)
+  go(home)
+  return stored == value
+end
+
 local function one()
   local tag, mark, count, lists, texts = take(), take(), tonumber(take()), {}, {}
   for i = 1, count do lists[i], texts[i] = KEYS[tonumber(take())], take() end
@@ -43,7 +51,7 @@ local function one()
   if refused then return refused end
   if tag ~= '' then
     local held = redis.call('HGET', unacked, tag)
-    if not held or string.sub(held, -#mark) ~= mark then return 0 end
+    if not held or string.sub(held, -#mark) ~= mark then return wasDone(place, key, value) and 1 or 0 end
   end
   local writes = false
   if key then

@@ -47,7 +47,9 @@ export class RedisInheritance {
   ): Promise<readonly RedisClaimed[]> {
     const { leases } = this.#host
     const settled = typeof how === 'string' ? await this.#settle(lost, how) : await this.#handOver(lost, how)
-    return lost.filter((claimed) => !settled.has(claimed) && !(wasAsked && leases.isHeld(claimed)))
+    // A stored result says whether a parcel was delivered; without one it is believed, as with all that was asked.
+    const believes = wasAsked && (typeof how === 'string' || how.result === undefined)
+    return lost.filter((claimed) => !settled.has(claimed) && !(believes && leases.isHeld(claimed)))
   }
 
   async #settle(lost: readonly RedisClaimed[], how: Settling): Promise<ReadonlySet<RedisClaimed>> {

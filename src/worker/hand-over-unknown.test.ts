@@ -130,6 +130,18 @@ describe.skipIf(noRedis)(`handing over in the dark (${noRedis ?? 'redis-server i
     },
   )
 
+  it('CNV-119 is sent and stored where the server has lost all that it had, as after a restart without a disk', async () => {
+    const first = disturbed({}, () => proxy.cut())
+    await trial.started()
+    const next = await second()
+    const result = await chain(first.s(), next).applyAsync()
+    await until('the loss is noticed', () => trial.logged(/Connection to broker lost/).length === 1)
+    await admin.run('FLUSHALL')
+    proxy.heal()
+    await until('the next step is there', isNext)
+    await until('it is stored', async () => (await stateOf(result.parent?.id)) === 'SUCCESS')
+  })
+
   it('TSK-110 a hard limit that is reached while it is sent fails nothing', async () => {
     const first = disturbed({ timeLimit: 1 }, () => proxy.mute())
     await trial.started()
