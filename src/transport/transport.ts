@@ -75,6 +75,11 @@ export interface Connection {
    * undefined for what is gone or went to others. Rejects and repeats as `settleLost`, and is absent where that is.
    */
   adopt?(lost: readonly Delivery[]): Promise<readonly (Delivery | undefined)[]>
+  /**
+   * Ends this one as if it were lost: what it holds stays with the broker, for the connection that comes next. Never rejects;
+   * absent where `adopt` is.
+   */
+  abandon?(cause: Error): Promise<void>
   /** Returns unsettled deliveries to the broker, in their order. Safe twice. */
   close(): Promise<void>
 }

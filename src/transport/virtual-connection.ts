@@ -49,6 +49,7 @@ export class VirtualConnection implements Connection {
   settleLost?: NonNullable<Connection['settleLost']>
   takeUnseen?: NonNullable<Connection['takeUnseen']>
   adopt?: NonNullable<Connection['adopt']>
+  abandon?: NonNullable<Connection['abandon']>
   readonly #store: QueueStore
   readonly #router: VirtualRouter
   readonly #held: HeldMessages
@@ -80,7 +81,13 @@ export class VirtualConnection implements Connection {
     this.#leases = store.leases && new LeaseKeeper(store.leases, this.#held, this.#clock, this.#logger)
     if (store.settleLost) this.settleLost = (lost, how, wasAsked) => this.#settleLost(lost, how, wasAsked)
     if (store.takeUnseen) this.takeUnseen = (dead) => this.#takeUnseen(dead)
-    if (store.adopt) this.adopt = (lost) => this.#adopt(lost)
+    if (store.adopt) {
+      this.adopt = (lost) => this.#adopt(lost)
+      this.abandon = async (cause) => {
+        this.#lose(cause)
+        await this.closed
+      }
+    }
     store.onLost = (cause) => this.#lose(cause)
     store.onUnreadable = (report) => this.#reportUnreadable(report)
   }

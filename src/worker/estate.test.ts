@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { BrokerUnavailableError } from '../errors.js'
 import { openTransport } from '../transport/open.js'
 import { openRedis, type RedisClient } from '../transport/redis-client.js'
 import type { Transport } from '../transport/transport.js'
@@ -203,6 +204,37 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     expect(await held()).toBe(1)
     answering.open()
     await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
+    expect(trial.logged(/Couldn't/)).toEqual([])
+  })
+
+  it('WRK-090 keeps what it took over when the connection that took it is lost before it consumes', async () => {
+    await using trial = trialOn(server.url)
+    const running = gate()
+    let [runs, connections] = [0, 0]
+    const open = (url: string): Transport => ({
+      connect: async (asked, options) => {
+        const connection = await openTransport(url).connect(asked, options)
+        connections += 1
+        if (connections === 2) connection.consume = () => Promise.reject(new BrokerUnavailableError('lost'))
+        return connection
+      },
+    })
+    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
+      runs += 1
+      await running.opened
+    })
+    const worker = await trial.started({ openTransport: open, concurrency: 3 })
+    const { id } = await wait.delay()
+    await until('it runs', () => worker.ledger.active().length === 1)
+    await cutAll()
+    await until('it is connected again', () => trial.logged(/^Connected to/).length === 2)
+    expect(connections).toBe(3)
+    expect(trial.logged(/^Took over 1 message/)).toHaveLength(2)
+    running.open()
+    await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
+    expect(runs).toBe(1)
+    expect(await trial.state(id)).toBe('SUCCESS')
+    expect(await trial.app.control.purge()).toBe(0)
     expect(trial.logged(/Couldn't/)).toEqual([])
   })
 

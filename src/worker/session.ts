@@ -278,12 +278,14 @@ export class Session {
   private async tryOnce(broker: Broker, isRestart: boolean): Promise<Open> {
     const connection = await broker.connect(this.stopping.signal)
     this.connecting = connection
+    let isHeir = false
     try {
       this.stopping.signal.throwIfAborted()
       const queues = this.queues
       await connection.declare(this.options.topology(queues))
       if (this.options.purge && !isRestart) await this.purge(connection, queues)
       // First of all, for whoever consumes also returns what looks abandoned: it might be what we still work on.
+      isHeir = true
       await this.options.onConnected?.(connection, broker)
       await this.options.companion?.attach(connection, isRestart)
       // A delivery may change the prefetch count before `consume` has resolved.
@@ -303,7 +305,10 @@ export class Session {
       this.options.logger.info({ broker: broker.displayUrl }, `Connected to ${broker.displayUrl}`)
       return this.open
     } catch (error) {
-      await this.bounded('close the connection', connection.close())
+      // What still runs is left to the next one, as after any loss.
+      const left = isHeir && error instanceof ConnectivityError ? connection.abandon?.(error) : undefined
+      await this.bounded('close the connection', left ?? connection.close())
+      if (left !== undefined) this.options.onLoss(error as Error)
       throw error
     } finally {
       this.connecting = undefined
