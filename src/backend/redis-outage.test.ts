@@ -1,5 +1,6 @@
 /** What waits, writes and reads do while Redis is away, and when it is back. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisSentinels, RedisServer } from '../../interop-tests/redis-server.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
@@ -60,6 +61,30 @@ describe.skipIf(noRedis)('redis results when the server goes away', () => {
     await client.publish('celery-task-meta-after', '{"status": "SUCCESS", "result": 2, "task_id": "after"}')
     expect((await after)[0]?.result).toBe(2)
     await subscribed(server, 0)
+  })
+
+  it('CNV-104 of two parts whose answers are lost and that are counted again one is the last, and stays it', async () => {
+    const server = await start()
+    const proxy = await TcpProxy.start(server.port)
+    closing.push(proxy)
+    const { chords } = open(server.url.replace(`:${server.port}`, `:${proxy.port}`))
+    const part = (group: string, id: string, at: number) =>
+      chords?.partDone(group, at, metaOf(id, 'SUCCESS', at))
+    // A server that does not know the script yet says so, and a mute one could not.
+    await part('warm', 'any', 0)
+    await chords?.begin('c', 2)
+    const client = server.client()
+    proxy.mute()
+    const first = part('c', 'a', 0)
+    await vi.waitFor(async () => expect(await client.zcard('celery-taskset-meta-c.j')).toBe(1))
+    const second = part('c', 'b', 1)
+    await vi.waitFor(async () => expect(await client.zcard('celery-taskset-meta-c.j')).toBe(2))
+    proxy.heal()
+    const ends = [await first, await second]
+    expect(ends.filter((parts) => parts !== undefined)).toHaveLength(1)
+    const last = ends[0] === undefined ? ['b', 1] : ['a', 0]
+    expect(await part('c', last[0] as string, last[1] as number)).toHaveLength(2)
+    client.disconnect()
   })
 
   it('RES-021 a store waits for a server that is out of memory, and stores when there is room', async () => {

@@ -2,6 +2,8 @@
  * A chord's parts in Redis, under Celery's keys (`on_chord_part_return` in `celery/backends/redis.py`, wire-format 8.4).
  *
  * Rule 1: the parts of one turn of the event loop share a call; each is counted on its own, in order, and fails on its own.
+ * Rule 2: a part that is counted again, its answer being lost, finds all of them there although another one was the last:
+ *         here a chord is ended by one part, which may be told of it again.
  */
 import { BackendUnavailableError } from '../errors.js'
 import type { RedisArgument, RedisClient, RedisCommand } from '../transport/redis-client.js'
@@ -37,11 +39,15 @@ interface PendingPart {
 /** One call holds up the server's other clients. */
 const partsAtOnce = 256
 const bytesAtOnce = 1_000_000
+/** Most chords of which is known which part has ended them. */
+const mostEnded = 1000
 
 /** See above. */
 export class RedisParts implements KeyParts {
   readonly #host: RedisPartsHost
   #pending: PendingPart[] = []
+  /** The part that has ended a chord, oldest chord first. */
+  readonly #ends = new Map<string, string>()
 
   constructor(host: RedisPartsHost) {
     this.#host = host
@@ -122,6 +128,26 @@ export class RedisParts implements KeyParts {
     }
   }
 
+  /** Rule 2. */
+  #isEnd({ groupKey, member, head }: PendingPart, isAll: boolean, isAgain: boolean): boolean {
+    if (!isAll) {
+      // Also where a chord of that id is run once more.
+      this.#ends.delete(groupKey)
+      return false
+    }
+    const own = member.toString('latin1', 0, head || member.length)
+    const end = this.#ends.get(groupKey)
+    if (isAgain && end !== undefined && end !== own) return false
+    this.#ends.set(groupKey, own)
+    if (this.#ends.size > mostEnded) {
+      for (const oldest of this.#ends.keys()) {
+        this.#ends.delete(oldest)
+        break
+      }
+    }
+    return true
+  }
+
   /** Those parts that the server may take later. */
   async #countOnce(
     client: RedisClient,
@@ -139,7 +165,8 @@ export class RedisParts implements KeyParts {
     return batch.flatMap((part, at) => {
       const answer = answers[at]
       if (!Buffer.isBuffer(answer)) {
-        part.resolve(completed(answer))
+        const done = completed(answer)
+        part.resolve(this.#isEnd(part, done !== undefined, isAgain) ? done : undefined)
         return []
       }
       const error = refusal(displayUrl, part.groupKey, answer.toString())
