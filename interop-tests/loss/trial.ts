@@ -175,7 +175,8 @@ export class Trial {
     const place = broker.place(this.folder)
     this.place = this.results === undefined ? place : { ...place, resultBackend: this.results.url }
     this.oracle = new Oracle(join(this.folder, 'oracle.jsonl'))
-    if (this.results !== undefined) this.workflows = new Workflows(this.place, queue, this.oracle)
+    if (this.results !== undefined)
+      this.workflows = new Workflows(this.place, queue, this.oracle, this.queueType)
     const repeats = broker instanceof RedisBroker
     this.publisher = new Publishing(this.oracle, {
       brokerUrl: publisherLink ? through(this.place.brokerUrl, publisherLink) : this.place.brokerUrl,

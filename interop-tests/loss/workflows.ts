@@ -25,13 +25,14 @@ export class Workflows {
   private readonly failed: string[] = []
   private sent = 0
 
-  constructor(place: Place, queue: string, oracle: Oracle) {
+  constructor(place: Place, queue: string, oracle: Oracle, queueType: 'classic' | 'quorum') {
     this.oracle = oracle
     this.app = new Celery('loss', {
       brokerUrl: place.brokerUrl,
       brokerTransportOptions: { ...place.brokerOptions },
       resultBackend: place.resultBackend,
       taskDefaultQueue: queue,
+      taskDefaultQueueType: queueType,
     })
   }
 
