@@ -19,6 +19,7 @@ export function appBackend(app: BackendApp, memory: AppOptions['memoryResults'])
     serializer: conf.resultSerializer,
     accept: conf.resultAcceptContent ?? conf.acceptContent,
     expires: conf.resultExpires,
+    joinTimeout: conf.resultChordJoinTimeout,
     clock: app.clock,
     random: app.random,
     uuid: app.newId,

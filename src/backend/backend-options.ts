@@ -13,6 +13,8 @@ export interface BackendOptions {
   readonly accept?: readonly string[] | undefined
   /** Seconds that a result is kept (`result_expires`); `null` and 0 keep it for ever. Default 86400, one day. */
   readonly expires?: number | null | undefined
+  /** Seconds that the results of a chord's header are waited for (`result_chord_join_timeout`). Default 3. */
+  readonly joinTimeout?: number | undefined
   /** Default the machine's clock. */
   readonly clock?: Clock | undefined
   /** Numbers in [0, 1) for the jitter between retries. Default `Math.random`. */

@@ -4,7 +4,9 @@
  *
  * Rule 1: a part that runs twice, once in each language, is one part: JSON is written as Python writes it, to the byte.
  * One that runs twice here is one part also when its results differ, which Celery counts as two.
- * Rule 2: a header that was saved as a group holds groups itself; its values are then joined in that shape.
+ * Rule 2: a header that was saved as a group holds groups itself; its values are then joined in that shape. They may still
+ * be under way: a Celery worker that sends a group of a header tells its size as that of the whole. So they are waited
+ * for, as Celery does, for `result_chord_join_timeout`.
  */
 import { DecodeError } from '../../protocol/errors.js'
 import type { RemoteError } from '../../protocol/remote-error.js'
@@ -15,6 +17,8 @@ import {
   resultMetaFromWire,
   resultMetaToWire,
 } from '../../protocol/result-meta.js'
+import { READY_STATES } from '../../protocol/task-state.js'
+import { type Clock, pause } from '../clock.js'
 import type { ResultPlace } from '../transport/transport.js'
 import type { ChordCounter, HeaderPart } from './backend.js'
 import type { KeyParts } from './key-value-store.js'
@@ -30,7 +34,16 @@ export interface ChordSource {
   readonly groupKeyPrefix: string
   attempt<T>(what: string, operation: () => Promise<T>): Promise<T>
   fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
+  readonly clock: Clock
+  /** How long the results of a header are waited for; a look at them is not cut short. */
+  readonly joinTimeoutMs: number
+  /** Ends waiting, with its reason. */
+  readonly signal: AbortSignal
 }
+
+/** Between two looks at results that are under way; the pause doubles. */
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 200
 
 /** See above. */
 export class KeyValueChords implements ChordCounter {
@@ -111,8 +124,21 @@ export class KeyValueChords implements ChordCounter {
     const ids = new Set<string>()
     const members = membersOf(tuple) ?? []
     for (const member of members) collectIds(member, ids)
-    const metas = await this.#source.fetchMany([...ids])
+    const metas = await this.#ended([...ids])
     return members.map((member) => ({ ...join(member, metas), isJoined: true }))
+  }
+
+  /** The results of these tasks once all have ended, or one has failed; those that come too late are left out. */
+  async #ended(ids: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>> {
+    const { clock, joinTimeoutMs, signal } = this.#source
+    const end = clock.monotonic() + joinTimeoutMs
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      const metas = await this.#source.fetchMany(ids)
+      const ended = [...metas].filter(([, { state }]) => READY_STATES.has(state))
+      const isOver = ended.length === ids.length || ended.some(([, { state }]) => state !== 'SUCCESS')
+      if (isOver || clock.monotonic() >= end) return new Map(ended)
+      await pause(clock, pauseMs, signal)
+    }
   }
 }
 

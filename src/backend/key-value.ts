@@ -117,6 +117,9 @@ export class KeyValueBackend implements ResultBackend {
           groupKeyPrefix: `${this.#prefix}celery-taskset-meta-`,
           attempt: (what, operation) => this.#attempt(() => what, operation),
           fetchMany: (ids) => this.fetchMany(ids),
+          clock: this.#clock,
+          joinTimeoutMs: 1000 * (options.joinTimeout ?? 3),
+          signal: this.#closing.signal,
         },
         this.#encoding,
       )
