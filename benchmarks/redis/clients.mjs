@@ -119,6 +119,8 @@ function subscriptions(redis) {
     void redis.unsubscribe(channel)
   })
   return {
+    /** Before the first result is waited for: what is told while it connects is lost. */
+    ready: () => redis.connect(),
     of: (id) => {
       const key = `celery-task-meta-${id}`
       return [new Promise((resolve) => waiting.set(key, resolve)), redis.subscribe(key)]
@@ -142,6 +144,7 @@ async function amqplibClient() {
       channel.publish('', 'celery', content, options, (error) => (error ? reject(error) : resolve()))
     })
   return {
+    ready: () => results.ready(),
     one: (number) => publish(number, { headers }),
     /** A message with an id of its own, and its result by the subscription alone. */
     withResult: async (number) => {
