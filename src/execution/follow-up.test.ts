@@ -198,6 +198,22 @@ describe('what was sent before by a run that ended in the death of its worker', 
     expect(ids(host)).toEqual(['unknown', 'ran'])
   })
 
+  it('TSK-071 is prepared once where the broker cannot do all in one step', async () => {
+    const host = new TestHost()
+    host.define('t', () => 4)
+    let prepared = 0
+    Object.assign(host, { prepareMany: () => void prepared++ })
+    Object.assign(host.backend, { seal: () => undefined })
+    const run = (handsOver: boolean) => {
+      const request = testRequest('t', [], { body: { chain: [step('next')] } })
+      return execute({ ...request, courier: { handsOver, handOver: async () => false } }, host)
+    }
+    await run(false)
+    expect([prepared, ids(host)]).toEqual([0, ['next']])
+    await run(true)
+    expect(prepared).toBe(1)
+  })
+
   it('TSK-072 nothing is sent where the task has stored its success and its children, whatever became of those', async () => {
     const host = new TestHost()
     host.define('t', () => 5)

@@ -20,7 +20,7 @@ import { type Applier, applierOf } from './applier.js'
 import { applySignature, groupOf, planSignatures } from './apply-signature.js'
 import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
 import { callErrbacks } from './errbacks.js'
-import { endsQuietly, handOver } from './hand-over.js'
+import { endsInOneStep, handOver } from './hand-over.js'
 import type { Host, RunnableTask } from './host.js'
 import type { TaskRequest } from './request.js'
 import { Run } from './run.js'
@@ -38,7 +38,7 @@ export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
  */
 export async function handOverFollowUps(run: Run, value: unknown): Promise<boolean> {
   const { host, request, state, storesResult } = run
-  if (request.courier === undefined || request.body.chord !== undefined || !endsQuietly(run)) return false
+  if (request.body.chord !== undefined || !endsInOneStep(run)) return false
   const hasResult = storesResult && host.backend.enabled && run.id !== ''
   if (hasResult && host.backend.seal === undefined) return false
   const planned = planSignatures(applierFor(run), followUps(run, value))
@@ -105,7 +105,7 @@ export async function countChordPart(run: Run, record: ResultMeta, isLast = fals
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
   if (chord === undefined || groupId === undefined || run.state.told.chord) return
-  const applier = isLast && endsQuietly(run) ? endingApplier(run) : applierFor(run)
+  const applier = isLast && endsInOneStep(run) ? endingApplier(run) : applierFor(run)
   await countPart(run.host, applier, chord, groupId, groupIndex ?? Infinity, record)
   run.state.told.chord = true
 }

@@ -30,11 +30,15 @@ export interface HandoverEnd {
   readonly deletes?: Handover['deletes']
 }
 
-/** Whether nothing of a run comes after its acknowledgement that another run would have to repeat. */
-export function endsQuietly({ task, host, request }: Ended): boolean {
+/**
+ * Whether all that follows from a run can be one step: its broker can do that, and nothing comes after the acknowledgement
+ * that another run would have to repeat. Asked before anything is planned, which step by step would be planned anew.
+ */
+export function endsInOneStep({ task, host, request }: Ended): boolean {
   const { handlers } = task
   const { taskSuccess, taskPostrun } = host.signals
   return (
+    request.courier?.handsOver === true &&
     !request.isEager &&
     !host.canvas.alwaysEager &&
     !host.wrapsRuns &&

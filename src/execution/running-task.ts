@@ -23,7 +23,7 @@ import type { Logger } from '../logger.js'
 import { applierOf } from './applier.js'
 import { applySignature, planSignatures } from './apply-signature.js'
 import type { RequestInfo, RetryOptions, StateChange, TaskContext } from './context.js'
-import { endsQuietly, handOver } from './hand-over.js'
+import { endsInOneStep, handOver } from './hand-over.js'
 import type { Host, Resend, RunnableTask } from './host.js'
 import { chordAddition, replacement } from './replace.js'
 import type { TaskRequest } from './request.js'
@@ -178,7 +178,7 @@ export class RunningTask implements TaskContext {
     if (request.isEager && host.applyEagerly !== undefined) return host.applyEagerly(own)
     const ended = { ...this.#parts, self: this }
     const isDone =
-      endsQuietly(ended) &&
+      endsInOneStep(ended) &&
       (await handOver(ended, await planSignatures(applier, [{ signature: own, call: {} }]), {}))
     if (!isDone) await applySignature(applier, own, {})
     gate.check()
