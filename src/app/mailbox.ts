@@ -5,7 +5,7 @@
  * A queue is for one node alone: nobody declares or deletes the mailbox of another.
  */
 import { ConfigError } from '../errors.js'
-import type { Exchange, Queue, Topology } from '../transport/transport.js'
+import type { Connection, Exchange, Queue, Topology } from '../transport/transport.js'
 import type { Settings } from './settings.js'
 
 /** The settings that shape mailboxes. */
@@ -70,6 +70,14 @@ export class Mailbox {
     const bindings = [{ from: exchange.name, to: { queue: name }, routingKey }]
     return { name, topology: { exchanges: [exchange], queues: [queue], bindings } }
   }
+}
+
+/** Throws `ConfigError` where nobody can be told at once (surface CTL-018). */
+export function assertFanout({ capabilities }: Connection, displayUrl: string): void {
+  if (capabilities.fanout) return
+  throw new ConfigError(
+    `The broker at ${displayUrl} has no fanout exchanges, so workers cannot be reached by remote control over it.`,
+  )
 }
 
 function milliseconds(argument: string, seconds: number | null): Readonly<Record<string, number>> {

@@ -22,10 +22,10 @@ import type { TaskRequest } from '../execution/request.js'
 import type { Logger } from '../logger.js'
 import type { Signals } from '../signals.js'
 import type { Address, Connection, Exchange, PublishOptions, Topology } from '../transport/transport.js'
-import { assertFanout } from './assert-fanout.js'
 import { Attempts, type Bounds, type BrokerWork, defaultTimeoutMs } from './attempts.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
+import { assertFanout } from './mailbox.js'
 import { delaysInBroker, delayTopologyOf } from './native-delay.js'
 import {
   delayedDestination,
