@@ -43,7 +43,7 @@ import { brokerUrls } from './config.js'
 import { Control } from './control.js'
 import { Interceptors } from './interceptors.js'
 import { preparedCalls } from './prepared-calls.js'
-import { Publisher, type SendRequest, type Sent } from './publisher.js'
+import { Publisher } from './publisher.js'
 import { Queues } from './queues.js'
 import {
   type RemoteArgs,
@@ -53,6 +53,7 @@ import {
   type RemoteTypes,
 } from './remote-task.js'
 import { checkedId, currentOf } from './request-parts.js'
+import type { SendRequest, Sent } from './send-request.js'
 import type { Settings } from './settings.js'
 import { type CallableTask, callable, Task } from './task.js'
 import type { TaskApp } from './task-app.js'

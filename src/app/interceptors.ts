@@ -5,7 +5,7 @@
  */
 import type { Outcome } from '../execution/outcome.js'
 import type { TaskRequest } from '../execution/request.js'
-import type { SendRequest, Sent } from './publisher.js'
+import type { SendRequest, Sent } from './send-request.js'
 
 /** Wraps every publish of a task; may send a changed request, or throw to stop it. */
 export type PublishInterceptor = (

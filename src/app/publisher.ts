@@ -1,5 +1,6 @@
 /**
- * Sends task messages (`celery/app/base.py` send_task, `celery/app/amqp.py`, kombu's `Producer`).
+ * Brings messages to the broker: task messages (made by composer.ts), remote control, and what else is asked of the broker
+ * (`celery/app/amqp.py` send_task_message, kombu's `Producer`).
  *
  * Rule 1: everything is routed and encoded before anything is sent: an error in one request sends none.
  * Rule 2: a publish ends within `timeoutMs` (default 5000) or when its signal aborts; see attempts.ts.
@@ -10,74 +11,49 @@
  */
 
 import type { Envelope } from '../../protocol/envelope.js'
-import { propertiesFromWire, propertiesToWire } from '../../protocol/message-properties.js'
-import type { Codec } from '../../protocol/serializers.js'
 import { bodyTriple } from '../../protocol/task-body.js'
-import { encodeTask } from '../../protocol/task-message.js'
-import { encodeRetry } from '../../protocol/task-retry.js'
-import type { Clock } from '../clock.js'
+import type { RetryPolicy } from '../canvas/send-options.js'
 import { ConfigError } from '../errors.js'
 import type { Resend } from '../execution/host.js'
 import type { TaskRequest } from '../execution/request.js'
-import type { Logger } from '../logger.js'
-import type { Signals } from '../signals.js'
-import type { Address, Connection, Exchange, PublishOptions, Topology } from '../transport/transport.js'
+import type {
+  Address,
+  Connection,
+  Exchange,
+  Outgoing,
+  PublishOptions,
+  Topology,
+} from '../transport/transport.js'
 import { Attempts, type Bounds, type BrokerWork, defaultTimeoutMs } from './attempts.js'
+import { Composer, type ComposerDeps } from './composer.js'
 import { brokerOptions } from './config.js'
 import { type ConnectionsDeps, type OpenConnection, PublishConnections } from './connections.js'
 import { assertFanout } from './mailbox.js'
-import { delaysInBroker, delayTopologyOf } from './native-delay.js'
-import {
-  delayedDestination,
-  destinationOf,
-  etaOf,
-  expiry,
-  type PreparedTask,
-  type Preparing,
-  policyOf,
-  prepareTask,
-} from './outgoing-task.js'
-import { Plans } from './plans.js'
-import { type Queues, type TaskQueue, topologyOf } from './queues.js'
-import { boundsOf, outgoingOf, type PreparedMessages, type Ready, runsOf } from './ready.js'
-import { definedTimes, placeOf, places, retryFields } from './resending.js'
-import { Router } from './router.js'
+import { delayTopologyOf } from './native-delay.js'
+import { policyOf } from './outgoing-task.js'
+import { type TaskQueue, topologyOf } from './queues.js'
+import { outgoingOf, type ReadyMessage, runsOf } from './ready-message.js'
 import type { SendRequest, Sent } from './send-request.js'
-import type { Settings } from './settings.js'
-import { appZone, ZonedTime } from './zoned-time.js'
 
-export type { SendRequest, Sent } from './send-request.js'
-
-/** What a publisher is made of; the app provides it. */
-export interface PublisherDeps {
-  readonly settings: Settings
-  readonly queues: Queues
-  readonly codec: Codec
-  /** Broker URLs for publishing, tried in turn (`brokerUrls(settings, 'write')`). */
-  readonly urls: readonly string[]
+/** What a publisher is made of; the app provides it. Its URLs are tried in turn. */
+export interface PublisherDeps extends ComposerDeps {
   readonly transport: ConnectionsDeps['transport']
-  readonly signals: Pick<Signals, 'beforeTaskPublish' | 'afterTaskPublish'>
-  readonly clock: Clock
-  readonly logger: Logger
-  /** `gen<pid>@<host>` (surface PUB-037). */
-  readonly origin: string
-  /** Sent as `reply_to` where a call gives none: the app's own id, a UUID (surface PUB-017). */
-  readonly replyTo: string
-  readonly newId: () => string
   /** 0 <= n < 1. */
   readonly random: () => number
 }
 
-interface Prepared {
-  readonly ready: readonly Ready[]
+/** What may be sent by somebody else. */
+export interface PreparedMessages {
+  readonly messages: readonly Outgoing[]
   readonly sent: readonly Sent[]
 }
 
 /** Publishes for one app. */
 export class Publisher {
   private readonly deps: PublisherDeps
-  private readonly app: Preparing
-  private readonly plans: Plans
+  private readonly composer: Composer
+  /** Of messages that are not a call's; absent: tried once. */
+  private readonly retryPolicy: RetryPolicy | undefined
   private readonly connections: PublishConnections
   private readonly attempts: Attempts
   /** Opens a connection for each use: what consumes must leave nothing behind on the shared one. */
@@ -99,19 +75,8 @@ export class Publisher {
     this.attempts = new Attempts(this.connections, deps)
     this.ownConnections = new PublishConnections({ ...how, poolLimit: 0 })
     this.ownAttempts = new Attempts(this.ownConnections, deps)
-    this.app = {
-      settings,
-      queues: deps.queues,
-      router: new Router(settings.taskRoutes, settings.taskDefaultQueue),
-      zone: new ZonedTime(appZone(settings)),
-      origin: deps.origin,
-      replyTo: deps.replyTo,
-      retryPolicy: policyOf(settings.taskPublishRetryPolicy),
-      get delaysInBroker() {
-        return delaysInBroker(deps.urls, deps.queues)
-      },
-    }
-    this.plans = new Plans(this.app, deps.codec)
+    this.composer = new Composer(deps)
+    this.retryPolicy = settings.taskPublishRetry ? policyOf(settings.taskPublishRetryPolicy) : undefined
   }
 
   /** The broker's URLs without passwords. */
@@ -126,8 +91,8 @@ export class Publisher {
    */
   async send(requests: readonly SendRequest[]): Promise<readonly Sent[]> {
     const { ready, sent } = this.deps.signals.beforeTaskPublish.hasReceivers
-      ? await this.preparedAndAnnounced(requests)
-      : this.prepared(requests)
+      ? await this.composer.composeAndAnnounce(requests)
+      : this.composer.compose(requests)
     await this.publishAll(ready, boundsOf(requests))
     return sent
   }
@@ -144,7 +109,7 @@ export class Publisher {
    */
   begin(request: SendRequest): { readonly sent: Sent; readonly published: Promise<void> } | undefined {
     if (this.deps.signals.beforeTaskPublish.hasReceivers) return undefined
-    const { ready, sent } = this.prepared([request])
+    const { ready, sent } = this.composer.compose([request])
     return { sent: sent[0] as Sent, published: this.publishRun(ready, request.options) }
   }
 
@@ -158,7 +123,7 @@ export class Publisher {
   ): PreparedMessages | undefined | Promise<PreparedMessages | undefined> {
     const { signals } = this.deps
     if (signals.beforeTaskPublish.hasReceivers || signals.afterTaskPublish.hasReceivers) return undefined
-    const { ready, sent } = this.prepared(requests)
+    const { ready, sent } = this.composer.compose(requests)
     if (ready.some(({ way }) => way.destination.delayedBy !== undefined)) return undefined
     const messages = { messages: ready.map(outgoingOf), sent }
     const open = this.connections.ready
@@ -177,40 +142,8 @@ export class Publisher {
    * options name another place. Throws as `send` does.
    */
   async resend(request: TaskRequest, change: Resend): Promise<void> {
-    const { message, deliveryInfo } = request
-    const options = change.options ?? {}
-    const now = this.deps.clock.now()
-    const { zone } = this.app
-    const expires = expiry(options.expires === undefined ? message.expires : options.expires, now, zone)
-    const envelope = encodeRetry(message, request.body, {
-      codec: this.deps.codec,
-      retries: change.retries,
-      eta: etaOf({ ...options, ...definedTimes(change) }, now, zone),
-      expiration: expires?.expiration,
-      args: change.args,
-      kwargs: change.kwargs,
-      serializer: options.serializer,
-      compression: options.compression,
-      fields: retryFields(options, expires?.iso, message.headers),
-    })
-    const place = { ...placeOf(deliveryInfo), ...places(options), ...definedTimes(change) }
-    const destination = delayedDestination(destinationOf(place, this.app), place, now, this.app)
-    const ready = await this.announced({
-      id: message.id,
-      task: message.task,
-      outgoing: { envelope, to: destination },
-      body: {
-        ...request.body,
-        args: change.args ?? request.body.args,
-        kwargs: change.kwargs ?? request.body.kwargs,
-      },
-      way: {
-        destination,
-        retry: options.retry ?? this.app.settings.taskPublishRetry,
-        retryPolicy: { ...this.app.retryPolicy, ...options.retryPolicy },
-      },
-    })
-    await this.publishAll([ready], options)
+    const ready = await this.composer.composeRetry(request, change)
+    await this.publishAll([ready], change.options ?? {})
   }
 
   /**
@@ -227,7 +160,6 @@ export class Publisher {
     } = {},
   ): Promise<void> {
     const { exchange } = options
-    const { taskPublishRetry } = this.app.settings
     await this.attempts.run(
       () => options.what ?? 'a message',
       async (open, signal, after) => {
@@ -239,7 +171,7 @@ export class Publisher {
         await open.connection.publish([{ envelope, to, mandatory: false }], publishOptions(signal, after))
       },
       options,
-      taskPublishRetry ? this.app.retryPolicy : undefined,
+      this.retryPolicy,
     )
   }
 
@@ -286,115 +218,13 @@ export class Publisher {
     await Promise.all([this.connections.close(), this.ownConnections.close()])
   }
 
-  /** Everything about these messages; what they were made of is let go of, since many may wait for their answers. */
-  private prepared(requests: readonly SendRequest[]): Prepared {
-    const now = this.deps.clock.now()
-    const { beforeTaskPublish, afterTaskPublish } = this.deps.signals
-    const mayPlan = !beforeTaskPublish.hasReceivers && !afterTaskPublish.hasReceivers
-    const ready: Ready[] = []
-    const sent: Sent[] = []
-    for (const request of requests) {
-      const plan = mayPlan ? this.plans.of(request) : undefined
-      const id = request.options.taskId || request.id || this.deps.newId()
-      const outgoing = plan?.outgoing(id, request.args, request.kwargs)
-      if (plan !== undefined && outgoing !== undefined) {
-        ready.push({ id, task: request.name, outgoing, body: undefined, way: plan.task })
-        sent.push(sentOf(id, plan.task))
-        continue
-      }
-      const task = prepareTask(request, id, now, this.app)
-      ready.push(this.encoded(task))
-      sent.push(sentOf(id, task))
-    }
-    return { ready, sent }
-  }
-
-  private async preparedAndAnnounced(requests: readonly SendRequest[]): Promise<Prepared> {
-    const now = this.deps.clock.now()
-    const tasks = requests.map((request) =>
-      prepareTask(request, request.options.taskId || request.id || this.deps.newId(), now, this.app),
-    )
-    const ready = tasks.map((task) => this.encoded(task))
-    const sent = tasks.map((task) => sentOf(task.fields.id, task))
-
-    const announced: Ready[] = []
-    for (const [at, task] of tasks.entries()) {
-      // receivers may have changed args and kwargs in place
-      announced.push(await this.announced(ready[at] as Ready, () => this.encode(task)))
-    }
-    return { ready: announced, sent }
-  }
-
-  private warnIfExpired({ fields, expiredSeconds }: PreparedTask): void {
-    if (expiredSeconds === undefined) return
-    this.deps.logger.warn(
-      { task_id: fields.id, task_name: fields.task },
-      `${fields.id} has an expiration date in the past (${expiredSeconds}s ago). It is sent with an expiration of 0: ` +
-        'brokers that know expiry drop it unless a consumer takes it at once. Check the code that sent the task.',
-    )
-  }
-
-  private encode({ serializer, compression, fields, argsAsTuple, body }: PreparedTask): Envelope {
-    const protocol = this.app.settings.taskProtocol === 1 ? 1 : 2
-    const how = { codec: this.deps.codec, serializer, compression, argsAsTuple, protocol } as const
-    const envelope = encodeTask(fields, body, how)
-    if (protocol === 2 || fields.customHeaders === undefined) return envelope
-    // protocol 1 has no headers but those of the caller (send_task_message: headers2.update)
-    return { ...envelope, headers: { ...fields.customHeaders, ...envelope.headers } }
-  }
-
-  private warnIfKept({ fields, destination }: PreparedTask): void {
-    if (destination.delayedBy !== 'worker') return
-    this.deps.logger.warn(
-      { task_id: fields.id, task_name: fields.task, queue: destination.queue },
-      'Direct exchanges are not supported with native delayed delivery: a worker keeps this task until its time. ' +
-        'Give the queue a topic or fanout exchange.',
-    )
-  }
-
-  private encoded(task: PreparedTask): Ready {
-    this.warnIfExpired(task)
-    this.warnIfKept(task)
-    const { fields, destination, body, retry, retryPolicy } = task
-    return {
-      id: fields.id,
-      task: fields.task,
-      outgoing: { envelope: this.encode(task), to: destination },
-      body,
-      way: { destination, retry, retryPolicy },
-    }
-  }
-
-  /** Lets receivers of before_task_publish change headers and properties (surface PUB-038, SIG-001). */
-  private async announced(ready: Ready, again?: () => Envelope): Promise<Ready> {
-    const { beforeTaskPublish } = this.deps.signals
-    if (!beforeTaskPublish.hasReceivers || ready.body === undefined) return ready
-    const { envelope, to } = ready.outgoing
-    const headers = { ...envelope.headers }
-    const properties = { ...propertiesToWire(envelope.properties) }
-    await beforeTaskPublish.send(ready.task, {
-      body: bodyTriple(ready.body),
-      exchange: to.exchange,
-      routingKey: to.routingKey,
-      headers,
-      properties,
-      retryPolicy: ready.way.retryPolicy,
-    })
-    const changed: Envelope = {
-      ...(again?.() ?? envelope),
-      headers,
-      properties: propertiesFromWire(properties),
-    }
-    return { ...ready, outgoing: { envelope: changed, to } }
-  }
-
-  private publishAll(messages: readonly Ready[], bounds: Bounds): Promise<void> {
+  private publishAll(messages: readonly ReadyMessage[], bounds: Bounds): Promise<void> {
     const runs = runsOf(messages)
     return runs.length === 1 ? this.publishRun(messages, bounds) : this.publishRuns(runs, bounds)
   }
 
   /** One bound for all of them: each run gets what the earlier ones left. */
-  private async publishRuns(runs: readonly (readonly Ready[])[], bounds: Bounds): Promise<void> {
+  private async publishRuns(runs: readonly (readonly ReadyMessage[])[], bounds: Bounds): Promise<void> {
     const { clock } = this.deps
     const endsAt = clock.monotonic() + (bounds.timeoutMs ?? defaultTimeoutMs)
     for (const run of runs) {
@@ -402,7 +232,7 @@ export class Publisher {
     }
   }
 
-  private publishRun(run: readonly Ready[], bounds: Bounds): Promise<void> {
+  private publishRun(run: readonly ReadyMessage[], bounds: Bounds): Promise<void> {
     const published = this.broughtBy(run, bounds, (open, signal, after) => {
       const options = publishOptions(signal, after)
       const declaring = this.declaringAll(open, run)
@@ -414,13 +244,13 @@ export class Publisher {
       : published
   }
 
-  private broughtBy(run: readonly Ready[], bounds: Bounds, work: BrokerWork<void>): Promise<void> {
-    const { task, id, way } = run[0] as Ready
+  private broughtBy(run: readonly ReadyMessage[], bounds: Bounds, work: BrokerWork<void>): Promise<void> {
+    const { task, id, way } = run[0] as ReadyMessage
     const what = (): string => (run.length === 1 ? `task ${task}[${id}]` : `${run.length} tasks`)
     return this.attempts.run(what, work, bounds, way.retry ? way.retryPolicy : undefined)
   }
 
-  private async tellPublished(run: readonly Ready[]): Promise<void> {
+  private async tellPublished(run: readonly ReadyMessage[]): Promise<void> {
     for (const { task, outgoing, body } of run) {
       if (body === undefined) continue
       const { exchange, routingKey } = outgoing.to
@@ -434,7 +264,7 @@ export class Publisher {
   }
 
   /** One after the other. Undefined when all were declared on this connection before. */
-  private declaringAll(open: OpenConnection, run: readonly Ready[]): Promise<void> | undefined {
+  private declaringAll(open: OpenConnection, run: readonly ReadyMessage[]): Promise<void> | undefined {
     let declaring: Promise<void> | undefined
     let before: TaskQueue | undefined
     for (const { way } of run) {
@@ -460,7 +290,7 @@ export class Publisher {
   }
 
   private declaringDelays(open: OpenConnection, queue: TaskQueue | undefined): Promise<void> | undefined {
-    const { settings } = this.app
+    const { settings } = this.deps
     const topology = (): Topology => delayTopologyOf(settings, queue === undefined ? [] : [queue])
     return open.declareOnce(`delays of ${queue?.name ?? ''}`, topology)
   }
@@ -473,9 +303,18 @@ function inTurn(
   return before === undefined ? next() : before.then(next)
 }
 
-function sentOf(id: string, { destination, ignoreResult }: PreparedTask): Sent {
-  const { queue, exchange, routingKey } = destination
-  return { id, queue, exchange, routingKey, ignoreResult }
+/** The shortest bound of all, and any signal that is given. */
+function boundsOf(requests: readonly SendRequest[]): Bounds {
+  if (requests.length === 1) return (requests[0] as SendRequest).options
+  let shortest: number | undefined
+  const signals = new Set<AbortSignal>()
+  for (const { options } of requests) {
+    const { timeoutMs, signal } = options
+    if (timeoutMs !== undefined) shortest = Math.min(timeoutMs, shortest ?? timeoutMs)
+    if (signal !== undefined) signals.add(signal)
+  }
+  const [signal] = signals
+  return { timeoutMs: shortest, signal: signals.size > 1 ? AbortSignal.any([...signals]) : signal }
 }
 
 const plainly: PublishOptions = {}

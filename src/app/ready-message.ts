@@ -1,13 +1,11 @@
-/** Messages that are made and may be sent. */
+/** Messages that are made and may be sent, and which of them travel together. */
 import type { TaskBody } from '../../protocol/task-message.js'
 import type { RetryPolicy } from '../canvas/send-options.js'
 import type { Outgoing } from '../transport/transport.js'
-import type { Bounds } from './attempts.js'
 import type { Destination } from './outgoing-task.js'
-import type { SendRequest, Sent } from './send-request.js'
 
 /** One message. */
-export interface Ready {
+export interface ReadyMessage {
   readonly id: string
   readonly task: string
   readonly outgoing: Outgoing
@@ -23,29 +21,9 @@ export interface Way {
   readonly retryPolicy: RetryPolicy
 }
 
-/** What may be sent by somebody else. */
-export interface PreparedMessages {
-  readonly messages: readonly Outgoing[]
-  readonly sent: readonly Sent[]
-}
-
 /** What goes out. */
-export function outgoingOf({ outgoing }: Ready): Outgoing {
+export function outgoingOf({ outgoing }: ReadyMessage): Outgoing {
   return outgoing
-}
-
-/** The shortest bound of all, and any signal that is given. */
-export function boundsOf(requests: readonly SendRequest[]): Bounds {
-  if (requests.length === 1) return (requests[0] as SendRequest).options
-  let shortest: number | undefined
-  const signals = new Set<AbortSignal>()
-  for (const { options } of requests) {
-    const { timeoutMs, signal } = options
-    if (timeoutMs !== undefined) shortest = Math.min(timeoutMs, shortest ?? timeoutMs)
-    if (signal !== undefined) signals.add(signal)
-  }
-  const [signal] = signals
-  return { timeoutMs: shortest, signal: signals.size > 1 ? AbortSignal.any([...signals]) : signal }
 }
 
 /**
@@ -55,10 +33,10 @@ export function boundsOf(requests: readonly SendRequest[]): Bounds {
 const largestRun = 1000
 
 /** Neighbours with the same retry policy travel together, a thousand at most. */
-export function runsOf(messages: readonly Ready[]): readonly (readonly Ready[])[] {
+export function runsOf(messages: readonly ReadyMessage[]): readonly (readonly ReadyMessage[])[] {
   if (messages.length === 1) return [messages]
-  const runs: Ready[][] = []
-  let before: Ready | undefined
+  const runs: ReadyMessage[][] = []
+  let before: ReadyMessage | undefined
   for (const message of messages) {
     const run = runs.at(-1)
     const hasRoom = run !== undefined && run.length < largestRun
@@ -69,7 +47,7 @@ export function runsOf(messages: readonly Ready[]): readonly (readonly Ready[])[
   return runs
 }
 
-function isSameRetry({ way: one }: Ready, { way: other }: Ready): boolean {
+function isSameRetry({ way: one }: ReadyMessage, { way: other }: ReadyMessage): boolean {
   if (one === other) return true
   if (one.retry !== other.retry) return false
   const [policy, next] = [one.retryPolicy, other.retryPolicy]
