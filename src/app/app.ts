@@ -5,6 +5,8 @@
  * `close()` lets all of it go.
  * Rule 2: it knows nothing of workers; `Celery` (in `worker/celery.ts`) adds them.
  * Rule 3: settings stop here. What lies below gets options of its own.
+ * Rule 4: it holds the parts together; what they do is theirs: sending (calls.ts), making and bringing messages
+ * (composer.ts, publisher.ts), results (app-backend.ts), remote control (control.ts).
  */
 import { hostname } from 'node:os'
 import { LamportClock } from '../../protocol/lamport-clock.js'
@@ -38,11 +40,11 @@ import { AppLogger } from './app-logger.js'
 import type { AppOptions } from './app-options.js'
 import { canvasSettings, executionSettings, settingsOf } from './app-settings.js'
 import { registerBuiltins } from './builtins.js'
+import { Calls } from './calls.js'
 import { Chords } from './chords.js'
 import { brokerUrls } from './config.js'
 import { Control } from './control.js'
 import { Interceptors } from './interceptors.js'
-import { preparedCalls } from './prepared-calls.js'
 import { Publisher } from './publisher.js'
 import { Queues } from './queues.js'
 import {
@@ -52,8 +54,6 @@ import {
   RemoteTask,
   type RemoteTypes,
 } from './remote-task.js'
-import { checkedId, currentOf } from './request-parts.js'
-import type { SendRequest, Sent } from './send-request.js'
 import type { Settings } from './settings.js'
 import { type CallableTask, callable, Task } from './task.js'
 import type { TaskApp } from './task-app.js'
@@ -91,6 +91,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   readonly control: Control
   readonly chords: Chords = new Chords(() => this.backend)
   private readonly options: AppOptions
+  private readonly calls = new Calls(this)
   private lazyCodec: Codec | undefined
   private lazyQueues: Queues | undefined
   private lazyBackend: ResultBackend | undefined
@@ -317,18 +318,11 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   // ---- what tasks, signatures and runs ask of their app ----
 
   publish(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
-    return this.publishOne(call, taskDefaults)
+    return this.calls.send(call, taskDefaults)
   }
 
-  async publishMany(
-    calls: readonly Call[],
-    taskDefaults: SendOptions,
-  ): Promise<readonly AsyncResult<unknown>[]> {
-    const context = currentTask()
-    return this.publishAll(
-      calls.map((call) => this.requestOf(call, taskDefaults, context)),
-      context,
-    )
+  publishMany(calls: readonly Call[], taskDefaults: SendOptions): Promise<readonly AsyncResult<unknown>[]> {
+    return this.calls.sendMany(calls, taskDefaults)
   }
 
   async send(
@@ -348,35 +342,12 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
     return task === undefined ? this.publishByName(call) : task.send(call)
   }
 
-  async dispatchMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
-    const context = currentTask()
-    return this.publishAll(await this.requestsOf(calls, context), context)
+  dispatchMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
+    return this.calls.dispatchMany(calls)
   }
 
   prepareMany(calls: readonly Call[]): PreparedCalls | undefined | Promise<PreparedCalls | undefined> {
-    const requests = this.requestsOf(calls, currentTask())
-    return requests instanceof Promise
-      ? requests.then((all) => preparedCalls(all, this))
-      : preparedCalls(requests, this)
-  }
-
-  /** A promise only where a schema takes its time. */
-  private requestsOf(
-    calls: readonly Call[],
-    context: TaskContext | undefined,
-  ): readonly SendRequest[] | Promise<readonly SendRequest[]> {
-    const requests = calls.map((call) => {
-      const task = this.tasks.get(call.name)
-      if (task === undefined) return this.requestOf(call, {}, context)
-      const ready = task.prepared(call)
-      const defaults = task.sendDefaults
-      return ready instanceof Promise
-        ? ready.then((one) => this.requestOf(one, defaults, context))
-        : this.requestOf(ready, defaults, context)
-    })
-    return requests.some((one) => one instanceof Promise)
-      ? Promise.all(requests)
-      : (requests as readonly SendRequest[])
+    return this.calls.prepareMany(calls)
   }
 
   addTrail(result: { asTuple(): unknown }): void {
@@ -420,66 +391,6 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   around(request: TaskRequest, run: () => Promise<Outcome>): Promise<Outcome> {
     return this.interceptors.execute(request, run)
-  }
-
-  private async publishOne(call: Call, taskDefaults: SendOptions): Promise<AsyncResult<unknown>> {
-    this.sending.begin()
-    try {
-      const context = currentTask()
-      const request = this.requestOf(call, taskDefaults, context)
-      const expected = this.expected(request, context)
-      if (expected !== undefined) await expected
-      if (this.interceptors.wrapPublishing) {
-        const sent = await this.interceptors.publish(request, (one) => this.publisher.sendOne(one))
-        return this.resultOf(request, sent, context)
-      }
-      const begun = this.publisher.begin(request)
-      if (begun === undefined) return this.resultOf(request, await this.publisher.sendOne(request), context)
-      await begun.published
-      return this.resultOf(request, begun.sent, context)
-    } finally {
-      this.sending.end()
-    }
-  }
-
-  private publishAll(
-    requests: readonly SendRequest[],
-    context: TaskContext | undefined,
-  ): Promise<readonly AsyncResult<unknown>[]> {
-    return this.sending.track(this.publishAllNow(requests, context))
-  }
-
-  private async publishAllNow(
-    requests: readonly SendRequest[],
-    context: TaskContext | undefined,
-  ): Promise<readonly AsyncResult<unknown>[]> {
-    const expected = requests.map((request) => this.expected(request, context))
-    if (expected.some((one) => one !== undefined)) await Promise.all(expected)
-    const sent = await this.interceptors.publishMany(requests, (all) => this.publisher.send(all))
-    return sent.map((one, at) => this.resultOf(requests[at] as SendRequest, one, context))
-  }
-
-  private requestOf(call: Call, taskDefaults: SendOptions, context: TaskContext | undefined): SendRequest {
-    const { name, args, kwargs, argsAsTuple } = call
-    const id = checkedId(call.options.taskId) || this.newId()
-    // A wrap may change the id where it finds the other options; without one, a handle's own options stay as they are.
-    const options = this.interceptors.wrapPublishing ? { ...call.options, taskId: id } : call.options
-    return { name, id, args, kwargs, argsAsTuple, options, taskDefaults, current: currentOf(context) }
-  }
-
-  /** Nobody waits inside a task, so nothing is listened to for its sub-tasks (surface RES-023). */
-  private expected(
-    { id, options, taskDefaults }: SendRequest,
-    context: TaskContext | undefined,
-  ): Promise<void> | undefined {
-    const ignoreResult = options.ignoreResult ?? taskDefaults.ignoreResult ?? false
-    return ignoreResult || context !== undefined ? undefined : this.backend.expect?.(id as string)
-  }
-
-  private resultOf(request: SendRequest, sent: Sent, context: TaskContext | undefined): AsyncResult<unknown> {
-    const result = new AsyncResult(sent.id, this, { ignored: sent.ignoreResult })
-    if (request.options.addToParent !== false) context?.addTrail(result)
-    return result
   }
 
   private publishByName(call: Call): Promise<AsyncResult<unknown>> {

@@ -21,7 +21,7 @@ import { type PreparedTask, type Preparing, policyOf, prepareTask } from './outg
 import { Plans } from './plans.js'
 import type { Queues } from './queues.js'
 import type { ReadyMessage } from './ready-message.js'
-import { retryMessage } from './resending.js'
+import { retryMessage } from './retry-message.js'
 import { Router } from './router.js'
 import type { SendRequest, Sent } from './send-request.js'
 import type { Settings } from './settings.js'
@@ -116,7 +116,7 @@ export class Composer {
     return { ready: announced, sent }
   }
 
-  /** The message of `request` again as a retry (resending.ts), announced as every message is. Throws as `compose` does. */
+  /** The message of `request` again as a retry (retry-message.ts), announced as every message is. Throws as `compose` does. */
   composeRetry(request: TaskRequest, change: Resend): Promise<ReadyMessage> {
     const { clock, codec } = this.deps
     return this.announced(retryMessage(request, change, clock.now(), codec, this.app))

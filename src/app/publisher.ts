@@ -147,15 +147,14 @@ export class Publisher {
   }
 
   /**
-   * Publishes a finished message (events, remote control) that nobody need receive. `what` names it in errors; `exchange` is declared first.
-   * Throws as `send` does, and `ConfigError` for a fanout exchange on a broker that has none.
+   * Publishes a finished message (remote control) that nobody need receive. `what` names it in errors; `exchange` is
+   * declared first. Throws as `send` does, and `ConfigError` for a fanout exchange on a broker that has none.
    */
   async publishRaw(
     envelope: Envelope,
     to: Address,
     options: Bounds & {
       readonly what?: string
-      readonly declare?: TaskQueue
       readonly exchange?: Exchange
     } = {},
   ): Promise<void> {
@@ -167,7 +166,6 @@ export class Publisher {
         if (exchange !== undefined) {
           await open.connection.declare({ exchanges: [exchange], queues: [], bindings: [] })
         }
-        if (options.declare !== undefined) await this.declaring(open, options.declare)
         await open.connection.publish([{ envelope, to, mandatory: false }], publishOptions(signal, after))
       },
       options,
