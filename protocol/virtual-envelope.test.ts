@@ -57,6 +57,44 @@ describe('the envelope of virtual transports', () => {
     )
   })
 
+  describe('with a long body', () => {
+    const long = { ...envelope, body: new TextEncoder().encode(JSON.stringify(['é'.repeat(999), {}, {}])) }
+    const text = encodeVirtualEnvelope(long, delivery)
+    const base64 = (JSON.parse(text) as { body: string }).body
+    const rest = text.slice(text.indexOf(',') + 1)
+    const read = (source: string | Uint8Array): unknown => {
+      try {
+        return decodeVirtualEnvelope(source, { maxBytes: 10_000 })
+      } catch (error) {
+        return (error as Error).constructor.name
+      }
+    }
+
+    it.each([
+      ['as we write it', text],
+      [
+        'as kombu writes it',
+        text.replace('"body":', '"body": ').replace(',"content-encoding":', ', "content-encoding": '),
+      ],
+      ['with the body last', `{${rest.slice(0, -1)},"body":"${base64}"}`],
+      ['with two bodies, of which the last counts', `${text.slice(0, -1)},"body":"${base64.slice(0, 800)}"}`],
+      [
+        'in the alphabet for URLs',
+        text.replace(base64, base64.replaceAll('/', '_').replaceAll('+', '-').replace(/^./, '_')),
+      ],
+      ['that was cut', text.replace(base64, base64.slice(0, -1))],
+      ['with an escape in it', text.replace(base64, `\\u0041${base64.slice(1)}`)],
+      ['as text', encodeVirtualEnvelope(long, { ...delivery, bodyEncoding: 'utf-8' })],
+      ['as text that looks like base64', text.replace('"base64"', '"utf-8"')],
+      ['and nothing else', `{"body":"${base64}"}`],
+      ['and nothing behind it', `{"body":"${base64}",}`],
+      ['that is endless', `{"body":"${base64}`],
+      ['larger than allowed', text.replace(base64, base64.repeat(20))],
+    ])('reads it %s', (_how, source) => {
+      expect(read(new TextEncoder().encode(source))).toEqual(read(source))
+    })
+  })
+
   it('carries a body as base64 or as text, and reads both', () => {
     for (const bodyEncoding of ['base64', 'utf-8'] as const) {
       const text = encodeVirtualEnvelope(envelope, { ...delivery, bodyEncoding })

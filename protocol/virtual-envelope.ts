@@ -9,7 +9,7 @@
  */
 import type { Envelope } from './envelope.js'
 import { DecodeError, EncodeError } from './errors.js'
-import { decodeJson, encodeJson, type JsonEncodeOptions } from './json.js'
+import { DEFAULT_MAX_BYTES, decodeJson, encodeJson, type JsonEncodeOptions } from './json.js'
 import type { CustomType } from './json-types.js'
 import { asMapping, describe, own } from './mapping.js'
 import { propertiesBeforePriority, propertiesFromWire } from './message-properties.js'
@@ -122,9 +122,8 @@ function generalText(envelope: Envelope, delivery: VirtualDelivery): string {
   properties['priority'] = envelope.properties.priority ?? 0
   properties['body_encoding'] = bodyEncoding
   properties['delivery_tag'] = deliveryTag
-  return encodeJson(
+  const rest = encodeJson(
     {
-      body: bodyText(envelope.body, bodyEncoding),
       'content-encoding': envelope.contentEncoding,
       'content-type': envelope.contentType,
       headers: isAgain ? { ...envelope.headers, redelivered: true } : envelope.headers,
@@ -132,6 +131,10 @@ function generalText(envelope: Envelope, delivery: VirtualDelivery): string {
     },
     delivery.types === undefined ? plainJson : { types: delivery.types },
   )
+  const body = bodyText(envelope.body, bodyEncoding)
+  // Base64 needs no look for what JSON escapes.
+  const text = bodyEncoding === 'base64' ? `"${body}"` : encodeJson(body)
+  return `{"body":${text},${rest.slice(1)}`
 }
 
 const plainJson: JsonEncodeOptions = {}
@@ -156,8 +159,45 @@ export function decodeVirtualEnvelope(
   source: string | Uint8Array,
   reading: VirtualReading = {},
 ): ReceivedEnvelope {
+  return (typeof source === 'string' ? undefined : readApart(source, reading)) ?? readWhole(source, reading)
+}
+
+/** Shorter ones are read whole at less cost. */
+const LONG_BODY = 512
+const BODY_FIRST = /^\{"body": ?"/
+const QUOTE = 0x22
+const COMMA = 0x2c
+const OPEN_MAP = 0x7b
+
+/**
+ * With the body apart from the rest, as every publisher writes it: first, and in base64, in which JSON has nothing to find.
+ * Undefined for any other.
+ */
+function readApart(bytes: Uint8Array, reading: VirtualReading): ReceivedEnvelope | undefined {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const from = BODY_FIRST.exec(buffer.toString('latin1', 0, 16))?.[0].length
+  if (from === undefined || bytes.length > (reading.maxBytes ?? DEFAULT_MAX_BYTES)) return undefined
+  const end = buffer.indexOf(QUOTE, from)
+  if (end - from < LONG_BODY || bytes[end + 1] !== COMMA) return undefined
+  const body = wholeBase64(buffer.toString('latin1', from, end))
+  if (body === undefined) return undefined
+  const rest = Buffer.from(buffer.subarray(end + 1))
+  rest[0] = OPEN_MAP
+  const root = asMapping(decodeJson(rest, reading))
+  const encoding = asMapping(root?.['properties'])?.['body_encoding']
+  // Of two bodies the last counts.
+  if (root === undefined || encoding !== 'base64' || Object.hasOwn(root, 'body')) return undefined
+  return received(root, body)
+}
+
+function readWhole(source: string | Uint8Array, reading: VirtualReading): ReceivedEnvelope {
   const root = asMapping(decodeJson(source, reading))
   if (root === undefined) throw new DecodeError('A message of a virtual transport must be a JSON object.')
+  return received(root)
+}
+
+/** `body` where it was read already. */
+function received(root: Readonly<Record<string, unknown>>, body?: Uint8Array): ReceivedEnvelope {
   const wire = asMapping(root['properties'])
   if (wire === undefined) throw new DecodeError('The envelope of a message has no properties object.')
   const headers = root['headers'] ?? {}
@@ -168,7 +208,7 @@ export function decodeVirtualEnvelope(
   const info = deliveryInfo(wire['delivery_info'])
   return {
     envelope: {
-      body: bodyBytes(root['body'], wire['body_encoding']),
+      body: body ?? bodyBytes(root['body'], wire['body_encoding']),
       contentType: textOr(root['content-type'], ''),
       contentEncoding: textOr(root['content-encoding'], 'utf-8'),
       headers: known,
@@ -221,12 +261,18 @@ function bodyBytes(body: unknown, encoding: unknown): Uint8Array {
   return base64Bytes(body)
 }
 
-function base64Bytes(text: string): Uint8Array {
+/** Undefined where anything else stands in it. */
+function wholeBase64(text: string): Uint8Array | undefined {
   // Whatever is not base64 shortens what comes out, but for the two letters of the alphabet for URLs.
   const bytes = Buffer.from(text, 'base64')
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
   const isWhole = text.length % 4 === 0 && bytes.length === (text.length / 4) * 3 - padding
-  if (isWhole && !text.includes('-') && !text.includes('_')) return bytes
+  return isWhole && !text.includes('-') && !text.includes('_') ? bytes : undefined
+}
+
+function base64Bytes(text: string): Uint8Array {
+  const bytes = wholeBase64(text)
+  if (bytes !== undefined) return bytes
   const clean = /\s/.test(text) ? text.replaceAll(/\s+/g, '') : text
   if (clean.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(clean)) {
     throw new DecodeError('The body of an envelope is not valid base64.')
