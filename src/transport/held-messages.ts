@@ -7,11 +7,12 @@
  *         transport.ts): all that it holds may have been taken at the same time.
  * Rule 4: a store that cannot settle is lost: the message's fate is unknown, and the connection dies whole.
  * Rule 5: what is being handed over stays held until that is answered, so that it may be settled in another way after a
- *         refusal; the connection is not closed meanwhile.
+ *         refusal; the connection is not closed meanwhile. Handovers of one tick are asked for before its settlings, and
+ *         before what the store is asked at the end of the tick: a claim finds what they have put into its queue.
  */
 import { ConnectivityError, DeliveryLostError, LeaseLostError } from '../errors.js'
 import { type Seated, Seats } from '../seats.js'
-import type { Claimed, Parcel, QueueStore, Settling, Stored } from './queue-store.js'
+import type { Claimed, Handing, Parcel, QueueStore, Settling, Stored } from './queue-store.js'
 import type { AckWatcher, Delivery, Handover } from './transport.js'
 
 interface Pending {
@@ -20,6 +21,9 @@ interface Pending {
   /** When it is due, if it is parked. */
   readonly untilMs: number
   readonly watcher: AckWatcher
+  /** It goes out with those of the same number. */
+  readonly round: number
+  isWithdrawn: boolean
 }
 
 const settlings = ['ack', 'drop', 'requeue', 'return', 'park'] as const
@@ -30,11 +34,15 @@ export class HeldMessages {
   readonly #onFailure: (cause: Error) => void
   readonly #held = new Seats<HeldDelivery>()
   #pending: Pending[] = []
+  #round = 0
   /** Asked of the store and not yet answered; one group at a time. */
   #asked: readonly Pending[] = []
   #flushing: Promise<void> | undefined
   #turn: Promise<void> | undefined
-  readonly #handing = new Set<Promise<unknown>>()
+  /** Handed over at the end of this turn, and how many were and have no answer yet. */
+  #toHand: HandingOver[] = []
+  #handing = 0
+  #onAllHanded: (() => void) | undefined
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
     settle: (delivery, how, untilMs) =>
@@ -42,6 +50,7 @@ export class HeldMessages {
         this.#settle(delivery, how, { onAcknowledged: resolve, onUnacknowledged: reject }, untilMs)
       }),
     acknowledge: (delivery, watcher) => this.#settle(delivery, 'ack', watcher),
+    withdrawAck: (delivery) => this.#withdrawAck(delivery),
     handOver: (delivery, what, acks) => this.#handOver(delivery, what, acks),
     isHeld: (delivery) => this.#isHeld(delivery),
   }
@@ -85,8 +94,10 @@ export class HeldMessages {
 
   /** Resolves when every settling and handover asked for so far has been answered. */
   async flushed(): Promise<void> {
-    while (this.#flushing !== undefined || this.#handing.size > 0)
-      await Promise.allSettled([this.#flushing, ...this.#handing])
+    while (this.#flushing !== undefined || this.#handing > 0) {
+      await this.#flushing
+      if (this.#handing > 0) await new Promise<void>((resolve) => (this.#onAllHanded = resolve))
+    }
   }
 
   /** Ends all: what consumers still hold goes back to the broker in its order. Later settlings are refused. */
@@ -106,8 +117,9 @@ export class HeldMessages {
     this.#asked = []
     this.#pending = []
     for (const { free } of held) free()
-    for (const { delivery } of unanswered) delivery.free()
-    this.#refuse(unanswered)
+    const asked = unanswered.filter(({ isWithdrawn }) => !isWithdrawn)
+    for (const { delivery } of asked) delivery.free()
+    this.#refuse(asked)
   }
 
   /**
@@ -119,6 +131,7 @@ export class HeldMessages {
       process.nextTick(() => {
         setImmediate(() => {
           this.#turn = undefined
+          this.#handAllOver()
           resolve()
         })
       })
@@ -139,35 +152,59 @@ export class HeldMessages {
       this.#refuse([{ delivery, watcher }])
       return
     }
-    this.#pending.push({ delivery, how, untilMs, watcher })
+    const pending = { delivery, how, untilMs, watcher, round: this.#round, isWithdrawn: false }
+    this.#pending.push(pending)
+    delivery.settling = pending
     this.#flushing ??= this.#flush()
   }
 
-  #handOver(delivery: HeldDelivery, what: Handover, acks: boolean): Promise<boolean> {
-    const parcel = parcelOf(what)
-    if (parcel === undefined) return Promise.resolve(false)
-    const handing = this.#handedOver(delivery, parcel, acks)
-    this.#handing.add(handing)
-    const forget = (): void => void this.#handing.delete(handing)
-    handing.then(forget, forget)
-    return handing
+  #withdrawAck(delivery: HeldDelivery): boolean {
+    const { settling } = delivery
+    if (settling?.how !== 'ack' || settling.round !== this.#round || this.#ended !== undefined) return false
+    settling.isWithdrawn = true
+    delivery.settling = undefined
+    this.#held.add(delivery)
+    return true
   }
 
-  async #handedOver(delivery: HeldDelivery, parcel: Parcel, acks: boolean): Promise<boolean> {
-    const { claimed } = delivery
-    if (this.#ended !== undefined || (acks && !this.#held.has(delivery))) throw this.#lost(claimed)
-    let handed: boolean | 'gone' | undefined
-    try {
-      handed = await this.#store.handOver?.(acks ? claimed : undefined, parcel)
-    } catch (error) {
-      if (!(error instanceof ConnectivityError)) throw error
-      this.#onFailure(error)
-      throw this.#lost(claimed, error)
-    }
-    if (handed === 'gone') throw this.#lost(claimed)
-    // After the end of the connection, whose end has freed it.
-    if (handed === true && acks && this.#held.delete(delivery)) delivery.free()
-    return handed === true
+  #handOver(delivery: HeldDelivery, what: Handover, acks: boolean): Promise<boolean> {
+    const parcel = this.#store.handOver === undefined ? undefined : parcelOf(what)
+    if (parcel === undefined) return Promise.resolve(false)
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined || (acks && !this.#held.has(delivery))) {
+        reject(this.#lost(delivery.claimed))
+        return
+      }
+      this.#handing += 1
+      this.#toHand.push(new HandingOver(delivery, acks, parcel, this.#home, resolve, reject))
+      void this.endOfTurn()
+    })
+  }
+
+  #handAllOver(): void {
+    if (this.#toHand.length === 0) return
+    const all = this.#toHand
+    this.#toHand = []
+    if (this.#ended === undefined) this.#store.handOver?.(all)
+    else for (const one of all) one.refuse(this.#lost(one.delivery.claimed))
+  }
+
+  /** This, for what is being handed over. */
+  readonly #home: Home = {
+    onHanded: () => {
+      this.#handing -= 1
+      if (this.#handing > 0) return
+      this.#onAllHanded?.()
+      this.#onAllHanded = undefined
+    },
+    // After the end of the connection, whose end has freed it, it is not held any more.
+    settled: (delivery) => {
+      if (this.#held.delete(delivery)) delivery.free()
+    },
+    lost: (claimed, cause) => {
+      if (cause !== undefined) this.#onFailure(cause)
+      return this.#lost(claimed, cause)
+    },
   }
 
   /** Whoever asked or ended is not interrupted. */
@@ -184,8 +221,9 @@ export class HeldMessages {
     while (this.#pending.length > 0) {
       const batch = this.#pending
       this.#pending = []
+      this.#round += 1
       for (const how of settlings) {
-        const group = batch.filter((pending) => pending.how === how)
+        const group = batch.filter((pending) => pending.how === how && !pending.isWithdrawn)
         if (group.length > 0) await this.#settleGroup(group, how)
         if (group.length === batch.length) break
       }
@@ -269,13 +307,68 @@ export function parcelOf({ messages, result, deletes }: Handover): Parcel | unde
 interface Holder {
   settle(delivery: HeldDelivery, how: Pending['how'], untilMs?: number): Promise<void>
   acknowledge(delivery: HeldDelivery, watcher: AckWatcher): void
+  withdrawAck(delivery: HeldDelivery): boolean
   handOver(delivery: HeldDelivery, what: Handover, acks: boolean): Promise<boolean>
   isHeld(delivery: HeldDelivery): boolean
+}
+
+/** What a handover needs of those who hold its message. */
+interface Home {
+  onHanded(): void
+  settled(delivery: HeldDelivery): void
+  lost(claimed: Claimed, cause?: Error): DeliveryLostError
+}
+
+/** One handover, until it is answered. */
+class HandingOver implements Handing {
+  readonly claimed: Claimed | undefined
+  readonly parcel: Parcel
+  readonly delivery: HeldDelivery
+  readonly #home: Home
+  readonly #resolve: (isDone: boolean) => void
+  readonly #reject: (error: unknown) => void
+
+  constructor(
+    delivery: HeldDelivery,
+    acks: boolean,
+    parcel: Parcel,
+    home: Home,
+    resolve: (isDone: boolean) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.claimed = acks ? delivery.claimed : undefined
+    this.parcel = parcel
+    this.delivery = delivery
+    this.#home = home
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  onHanded(handed: boolean | 'gone'): void {
+    if (handed === 'gone') {
+      this.refuse(this.#home.lost(this.delivery.claimed))
+      return
+    }
+    if (handed && this.claimed !== undefined) this.#home.settled(this.delivery)
+    this.#resolve(handed)
+    this.#home.onHanded()
+  }
+
+  onUnhanded(error: unknown): void {
+    const isUnanswered = error instanceof ConnectivityError
+    this.refuse(isUnanswered ? this.#home.lost(this.delivery.claimed, error) : error)
+  }
+
+  refuse(error: unknown): void {
+    this.#reject(error)
+    this.#home.onHanded()
+  }
 }
 
 const nobody: Holder = {
   settle: () => Promise.resolve(),
   acknowledge: (_delivery, watcher) => queueMicrotask(() => watcher.onAcknowledged()),
+  withdrawAck: () => false,
   handOver: () => Promise.resolve(false),
   isHeld: () => true,
 }
@@ -283,6 +376,8 @@ const nobody: Holder = {
 class HeldDelivery implements Delivery, Seated {
   /** Among those that are held. */
   seat = -1
+  /** What was last asked of the holder. */
+  settling: Pending | undefined
   /** Called once it is settled or lost. */
   readonly free: () => void
   readonly claimed: Claimed
@@ -333,6 +428,10 @@ class HeldDelivery implements Delivery, Seated {
 class KeptDelivery extends HeldDelivery {
   park(untilMs: number): Promise<void> {
     return this.holder.settle(this, 'park', untilMs)
+  }
+
+  withdrawAck(): boolean {
+    return this.holder.withdrawAck(this)
   }
 
   handOver(what: Handover, acks: boolean): Promise<boolean> {

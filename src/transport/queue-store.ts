@@ -25,10 +25,10 @@ export interface QueueStore {
   /** One round trip for many. Returns those that were no longer ours (empty when all went well). */
   settle(claimed: readonly Claimed[], how: Settling): Promise<readonly Claimed[]>
   /**
-   * Present when the store can publish, store a result and settle in one step: `Delivery.handOver` for `claimed`, or for
-   * what was acknowledged before. `false`: refused, nothing was done. `gone`: no longer ours, nothing was done.
+   * Present when the store can publish, store a result and settle in one step (`Delivery.handOver`). Asked in this call,
+   * before what is asked of the store after it; each succeeds, or fails, on its own.
    */
-  handOver?(claimed: Claimed | undefined, parcel: Parcel): Promise<boolean | 'gone'>
+  handOver?(given: readonly Handing[]): void
   /** Present when a claim outlives its connection: `settle` for what lost connections to this broker claimed. */
   settleLost?(
     lost: readonly Claimed[],
@@ -88,6 +88,17 @@ export type Settling = 'ack' | 'drop' | 'requeue' | 'return' | 'undo'
 /** A `Handover` with its messages routed. */
 export interface Parcel extends Pick<Handover, 'result' | 'deletes'> {
   readonly messages: readonly Stored[]
+}
+
+/** What is handed over, and who is told what came of it: once, not before `handOver` has returned. */
+export interface Handing {
+  /** Undefined for what was acknowledged before. */
+  readonly claimed: Claimed | undefined
+  readonly parcel: Parcel
+  /** `false`: refused, nothing was done. `gone`: no longer ours, nothing was done. */
+  onHanded(handed: boolean | 'gone'): void
+  /** With a `ConnectivityError` when the answer was lost: it may have been done. */
+  onUnhanded(error: unknown): void
 }
 
 /** A message on its way into a queue. `exchange` and `routingKey` are as published (`delivery_info`). */

@@ -109,6 +109,26 @@ describe.skipIf(noRedis)(`handing over on Redis (${noRedis ?? 'redis-server is i
     expect(await admin.run('GET', 'celery-task-meta-1')).toBe(success)
   })
 
+  it('takes in an acknowledgement that has not gone out', async () => {
+    const connection = await connect()
+    const delivery = await taken(connection)
+    expect(delivery.withdrawAck?.()).toBe(false)
+    const told: string[] = []
+    const watcher = { onAcknowledged: () => told.push('acked'), onUnacknowledged: () => told.push('lost') }
+    delivery.ackFor?.(watcher)
+    expect(delivery.withdrawAck?.()).toBe(true)
+    expect(delivery.withdrawAck?.()).toBe(false)
+    expect(delivery.isHeld?.()).toBe(true)
+    expect(await delivery.handOver?.(handover(), true)).toBe(true)
+    expect(await waiting()).toEqual(['second'])
+    expect(await admin.run('EXISTS', 'unacked', 'unacked_index')).toBe(0)
+    expect(told).toEqual([])
+    const other = await taken(connection)
+    const acked = new Promise<void>((onAcknowledged) => other.ackFor?.({ ...watcher, onAcknowledged }))
+    await acked
+    expect(other.withdrawAck?.()).toBe(false)
+  })
+
   it.each([
     ['the next queue is no list', () => ['SET', `${queue}-next`, 'text'] as const],
     ['the result cannot be written', () => ['HSET', 'celery-task-meta-1', 'field', 'text'] as const],

@@ -3,13 +3,13 @@
  *
  * Rule 1: a handover is done whole or not at all, whoever dies meanwhile: its message is acknowledged if and only if the
  *         next ones are in their queues and the result is stored.
- * Rule 2: those of one turn of the event loop share a call; each succeeds, or is refused, on its own.
+ * Rule 2: those that are asked for together share a call; each succeeds, or is refused, on its own.
  * Rule 3: what the server refuses is no failure of the connection: the caller does it step by step, and is told by the
  *         step that fails. A server that takes no such script at all is not asked again.
  */
 import { ConnectivityError } from '../errors.js'
-import type { Parcel, Stored } from './queue-store.js'
-import type { RedisClaimed } from './redis-claimed.js'
+import type { Handing, Stored } from './queue-store.js'
+import { RedisClaimed } from './redis-claimed.js'
 import type { RedisArgument, RedisClient } from './redis-client.js'
 import { refusalWord } from './redis-errors.js'
 import { handOverScript } from './redis-handover-script.js'
@@ -25,15 +25,10 @@ export interface RedisHandoversHost {
   onPushed(lists: ReadonlySet<string>): void
 }
 
-/** What came of a handover. */
-export type Handed = boolean | 'gone'
-
-interface Pending {
-  readonly claimed: RedisClaimed | undefined
-  readonly parcel: Parcel
+/** One of a call, its messages encoded. */
+interface Packed {
+  readonly handing: Handing
   readonly messages: readonly { readonly list: string; readonly text: string }[]
-  resolve(handed: Handed): void
-  reject(error: unknown): void
 }
 
 /** One call holds up the server's other clients, so it does no more than this. */
@@ -45,46 +40,52 @@ const mostMessages = 100
 /** See above. */
 export class RedisHandovers {
   readonly #host: RedisHandoversHost
-  #pending: Pending[] = []
   #isRefused = false
 
   constructor(host: RedisHandoversHost) {
     this.#host = host
   }
 
-  /** Done at the end of this turn. Rejects when the answer was lost, and then it may have been done. */
-  handOver(claimed: RedisClaimed | undefined, parcel: Parcel): Promise<Handed> {
-    const place = parcel.result?.place ?? parcel.deletes?.place
-    const isElsewhere = place !== undefined && place.server !== this.#host.client.server
-    if (this.#isRefused || isElsewhere || parcel.messages.length > mostMessages) return Promise.resolve(false)
-    return new Promise((resolve, reject) => {
-      // Encoded before it is under way: an error of one is not an error of all.
-      const messages = parcel.messages.map((message) => this.#host.place(message))
-      this.#pending.push({ claimed, parcel, messages, resolve, reject })
-      if (this.#pending.length === 1) setImmediate(() => this.#flush())
-    })
-  }
-
-  #flush(): void {
-    const pending = this.#pending
-    this.#pending = []
-    let batch: Pending[] = []
+  /** `QueueStore.handOver`. */
+  handOver(given: readonly Handing[]): void {
+    let batch: Packed[] = []
     let size = 0
-    for (const one of pending) {
-      const own = sizeOf(one)
+    for (const handing of given) {
+      const packed = this.#pack(handing)
+      if (packed === undefined) continue
+      const own = sizeOf(packed)
       if (batch.length === handoversAtOnce || (batch.length > 0 && size + own > bytesAtOnce)) {
         void this.#send(batch)
         batch = []
         size = 0
       }
-      batch.push(one)
+      batch.push(packed)
       size += own
     }
-    void this.#send(batch)
+    if (batch.length > 0) void this.#send(batch)
+  }
+
+  /** Encoded before it is under way: an error of one is not an error of all. Undefined when it was told why it cannot be. */
+  #pack(handing: Handing): Packed | undefined {
+    const { claimed, parcel } = handing
+    const place = parcel.result?.place ?? parcel.deletes?.place
+    const isElsewhere = place !== undefined && place.server !== this.#host.client.server
+    // What exists only in this process is not held there.
+    const isLocal = claimed !== undefined && !(claimed instanceof RedisClaimed)
+    if (this.#isRefused || isElsewhere || isLocal || parcel.messages.length > mostMessages) {
+      queueMicrotask(() => handing.onHanded(false))
+      return undefined
+    }
+    try {
+      return { handing, messages: parcel.messages.map((message) => this.#host.place(message)) }
+    } catch (error) {
+      queueMicrotask(() => handing.onUnhanded(error))
+      return undefined
+    }
   }
 
   /** Never rejects. */
-  async #send(batch: readonly Pending[]): Promise<void> {
+  async #send(batch: readonly Packed[]): Promise<void> {
     const { client, options, onPushed } = this.#host
     const keys = [options.unackedKey, options.indexKey]
     const numbers = new Map<string, number>()
@@ -96,7 +97,9 @@ export class RedisHandovers {
     }
     const lists = new Set<string>()
     const args: RedisArgument[] = [client.db]
-    for (const { claimed, parcel, messages } of batch) {
+    for (const { handing, messages } of batch) {
+      const { parcel } = handing
+      const claimed = handing.claimed as RedisClaimed | undefined
       args.push(claimed?.tag ?? '', claimed?.mark ?? '', messages.length)
       for (const { list, text } of messages) {
         lists.add(list)
@@ -113,23 +116,23 @@ export class RedisHandovers {
       const answering = client.script(handOverScript, keys, args)
       onPushed(lists)
       const answers = (await answering) as readonly (number | Buffer)[]
-      for (const [at, { resolve }] of batch.entries()) {
+      for (let at = 0; at < batch.length; at += 1) {
         const answer = answers[at]
-        resolve(answer === 1 ? true : answer === 0 ? 'gone' : false)
+        batch[at]?.handing.onHanded(answer === 1 ? true : answer === 0 ? 'gone' : false)
       }
     } catch (error) {
       const isUnanswered = refusalWord((error as Error).cause) === undefined
       this.#isRefused ||= !(error instanceof ConnectivityError)
-      for (const { resolve, reject } of batch) {
-        if (isUnanswered) reject(error)
-        else resolve(false)
+      for (const { handing } of batch) {
+        if (isUnanswered) handing.onUnhanded(error)
+        else handing.onHanded(false)
       }
     }
   }
 }
 
-function sizeOf({ messages, parcel }: Pending): number {
-  let size = parcel.result?.value.length ?? 0
+function sizeOf({ messages, handing }: Packed): number {
+  let size = handing.parcel.result?.value.length ?? 0
   for (const { text } of messages) size += text.length
   return size
 }

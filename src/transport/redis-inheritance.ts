@@ -6,10 +6,9 @@
  *         the dead one. Whoever does not live to hear the answer may have done it: its mark is remembered beforehand.
  */
 import { BrokerRefusedError } from '../errors.js'
-import type { Claimed, Parcel, Settling } from './queue-store.js'
+import type { Claimed, Handing, Parcel, Settling } from './queue-store.js'
 import { RedisClaimed } from './redis-claimed.js'
 import type { RedisClient } from './redis-client.js'
-import type { Handed } from './redis-handover.js'
 import { adoptScript } from './redis-lease-scripts.js'
 import type { RedisLeases } from './redis-leases.js'
 import type { MarkMaker } from './redis-mark.js'
@@ -23,7 +22,7 @@ export interface RedisInheritanceHost {
   readonly marks: MarkMaker
   readonly leases: RedisLeases
   readonly settling: RedisSettling
-  handOver(claimed: RedisClaimed, parcel: Parcel): Promise<Handed>
+  handOver(given: readonly Handing[]): void
 }
 
 const batchSize = 500
@@ -70,7 +69,9 @@ export class RedisInheritance {
     for (const claimed of lost) {
       const others = claimed.otherMarks ?? []
       for (const entry of [claimed, ...others.map((mark) => claimed.under(mark))]) {
-        const handed = await this.#host.handOver(entry, parcel)
+        const handed = await new Promise<boolean | 'gone'>((onHanded, onUnhanded) =>
+          this.#host.handOver([{ claimed: entry, parcel, onHanded, onUnhanded }]),
+        )
         if (handed === false) throw new BrokerRefusedError('the server refused what follows from a task')
         if (handed === true) settled.add(claimed)
       }

@@ -13,12 +13,12 @@ import { decodeVirtualEnvelope, type ReceivedEnvelope } from '../../protocol/vir
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import type { LeaseMoment } from './lease-term.js'
-import type { Claimed, Parcel, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
+import type { Claimed, Handing, Parcel, QueueStore, Settling, Stored, StoredBinding } from './queue-store.js'
 import { RedisArrivals } from './redis-arrivals.js'
 import { claimScript, watchScript } from './redis-claim-scripts.js'
 import { isLocal, noMessage, RedisClaimed, type RedisLocalMessage } from './redis-claimed.js'
 import type { RedisArgument, RedisClient } from './redis-client.js'
-import { type Handed, RedisHandovers } from './redis-handover.js'
+import { RedisHandovers } from './redis-handover.js'
 import { RedisInheritance } from './redis-inheritance.js'
 import { RedisLeases } from './redis-leases.js'
 import { MarkMaker } from './redis-mark.js'
@@ -142,7 +142,7 @@ export class RedisStore implements QueueStore {
       marks: this.#marks,
       leases,
       settling: this.#settling,
-      handOver: (claimed, parcel) => this.#handovers.handOver(claimed, parcel),
+      handOver: (given) => this.#handovers.handOver(given),
     })
     this.parking = new RedisParking({
       client,
@@ -214,9 +214,8 @@ export class RedisStore implements QueueStore {
     return this.#settling.settle(stored, how)
   }
 
-  handOver(claimed: Claimed | undefined, parcel: Parcel): Promise<Handed> {
-    if (claimed !== undefined && !(claimed instanceof RedisClaimed)) return Promise.resolve(false)
-    return this.#handovers.handOver(claimed, parcel)
+  handOver(given: readonly Handing[]): void {
+    this.#handovers.handOver(given)
   }
 
   settleLost(

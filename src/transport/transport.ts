@@ -196,6 +196,11 @@ export interface Delivery {
    * Absent where `ack` does.
    */
   ackFor?(watcher: AckWatcher): void
+  /**
+   * Takes back an acknowledgement that has not gone out: the message is held as before, and who waits is not told. False
+   * where it is too late, or none was asked for. Present where `handOver` is, which can then do both in one step.
+   */
+  withdrawAck?(): boolean
   /** `requeue` puts it back behind what waits; without it the message is dropped (or dead-lettered). */
   reject(options: { readonly requeue: boolean }): Promise<void>
   /**

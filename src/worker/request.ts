@@ -6,7 +6,6 @@
  * when it arrives, so what waits in the worker is never lost (WRK-042). Rule 3: a late ack happens after the result is
  * stored. Rule 4: nothing here throws or rejects; an acknowledgement that fails is logged once (WRK-043).
  */
-import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
 import type { Clock } from '../clock.js'
 import { DeliveryLostError } from '../errors.js'
 import type { Host, RunnableTask, TaskOptions } from '../execution/host.js'
@@ -17,6 +16,7 @@ import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
 import type { Seated } from '../seats.js'
 import type { AckWatcher, Delivery, Handover, LateSettling } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
+import { type Arrival, taskRequestFrom } from './arrival.js'
 import type { Endings } from './endings.js'
 import type { Errands } from './errands.js'
 import type { Estate, Orphan } from './estate.js'
@@ -49,14 +49,6 @@ export interface Desk {
 
 /** Why a running request was cut short. */
 export type Cancellation = 'shutdown' | 'connection loss'
-
-/** A decoded message and how it came. */
-export interface Arrival {
-  readonly delivery: Delivery
-  readonly message: TaskMessage
-  readonly body: TaskBody
-  readonly task: RunnableTask
-}
 
 /** One task message that this worker holds. */
 export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Courier, Seated {
@@ -96,23 +88,14 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
 
   /** Throws `InvalidTaskError` when eta or expires cannot be read. */
   constructor(arrival: Arrival, desk: Desk) {
-    const { delivery, message, body, task } = arrival
+    const { delivery, message, task } = arrival
     this.desk = desk
     this.delivery = delivery
     this.handsOver = delivery.handOver !== undefined
     this.runnable = task
     this.eta = momentMs(message.eta, 'ETA')
     this.expires = momentMs(message.expires, 'expires')
-    const { exchange, routingKey } = delivery.address
-    this.taskRequest = {
-      message,
-      body,
-      // Celery's four, and no more (WRK-041).
-      deliveryInfo: { exchange, routingKey, priority: message.priority, redelivered: delivery.redelivered },
-      hostname: desk.nodeName,
-      isEager: false,
-      courier: this,
-    }
+    this.taskRequest = taskRequestFrom(arrival, desk.nodeName, this)
   }
 
   get id(): string {
@@ -295,6 +278,12 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
   /** `Courier`. */
   async handOver(what: Handover): Promise<boolean> {
     if (this.isLost || this.cancellation !== undefined || this.delivery.handOver === undefined) return false
+    // An early acknowledgement that still waits for the end of this turn shares the step.
+    const wasEarly = this.told && this.delivery.withdrawAck?.() === true
+    if (wasEarly) {
+      this.told = false
+      this.acts -= 1
+    }
     // Without a result nobody could find out whether it was done, when the answer is lost.
     const acks = !this.told
     if (!acks && what.result === undefined) return false
@@ -305,7 +294,7 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     if (this.isHandedOver && acks) {
       this.told = true
       this.desk.onAcknowledged()
-    }
+    } else if (wasEarly && this.cancellation === undefined) this.acknowledge()
     this.endAct()
     return this.isHandedOver
   }
