@@ -10,8 +10,8 @@
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { READY_STATES } from '../../protocol/task-state.js'
 import type { Clock } from '../clock.js'
-import { onAbort } from './abort-listener.js'
 import type { WatchOptions } from './backend.js'
+import { ResultWait, ResultWaits } from './result-waits.js'
 
 /** A meta and the bytes that it was read from in the end. */
 export interface DecodedMeta {
@@ -29,31 +29,38 @@ export interface PollSource {
   listen(changed: (taskId: string) => void): () => void
 }
 
-interface Wait {
-  readonly waiting: Set<string>
-  readonly every: boolean
-  readonly longestMs: number
-  delayMs: number
-  dueAt: number
-  readonly seen: Map<string, Uint8Array>
-  readonly found: ResultMeta[]
-  error: { readonly reason: unknown } | undefined
-  ended: boolean
-  wake: () => void
-}
-
 const FIRST_LOOK_MS = 10
 /** Celery's `interval`. */
 const LONGEST_MS = 500
 /** Waits that fall due within this time of each other share a look. */
 const SHARED_MS = 5
 
+/** A wait, and when it is looked at. */
+class PolledWait extends ResultWait {
+  readonly #longestMs: number
+  #delayMs: number
+  /** On the monotonic clock; the first time at once. */
+  dueAt: number
+
+  constructor(taskIds: readonly string[], { every = false, interval }: WatchOptions, now: number) {
+    super(taskIds, every)
+    this.#longestMs = interval === undefined ? LONGEST_MS : Math.max(1, interval * 1000)
+    this.#delayMs = interval === undefined ? FIRST_LOOK_MS : this.#longestMs
+    this.dueAt = now
+  }
+
+  /** It was looked at. */
+  looked(now: number): void {
+    this.dueAt = now + this.#delayMs
+    this.#delayMs = Math.min(this.#longestMs, this.#delayMs * 2)
+  }
+}
+
 /** Shared polling with wake-ups. */
 export class ResultPoll {
   readonly #source: PollSource
   readonly #clock: Clock
-  readonly #waits = new Map<string, Set<Wait>>()
-  readonly #all = new Set<Wait>()
+  readonly #waits = new ResultWaits<PolledWait>()
   readonly #hinted = new Set<string>()
   readonly #decoding = new Set<string>()
   #stopListening: (() => void) | undefined
@@ -68,44 +75,22 @@ export class ResultPoll {
 
   /** How many watches are open. */
   get size(): number {
-    return this.#all.size
+    return this.#waits.size
   }
 
   /** See `ResultBackend.watch`. */
-  async *watch(
-    taskIds: readonly string[],
-    options: WatchOptions,
-  ): AsyncGenerator<ResultMeta, void, undefined> {
-    const { signal } = options
-    if (signal.aborted || taskIds.length === 0) return
-    const wait = this.#open(taskIds, options)
-    const stopListening = onAbort(signal, () => {
-      wait.ended = true
-      wait.wake()
-    })
-    try {
-      for (;;) {
-        for (let meta = wait.found.shift(); meta !== undefined; meta = wait.found.shift()) {
-          if (signal.aborted) return
-          yield meta
-        }
-        if (wait.error !== undefined) throw wait.error.reason
-        if (wait.ended || wait.waiting.size === 0) return
-        await new Promise<void>((resolve) => {
-          wait.wake = resolve
-        })
-      }
-    } finally {
-      stopListening()
-      this.#close(wait)
-    }
+  watch(taskIds: readonly string[], options: WatchOptions): AsyncGenerator<ResultMeta, void, undefined> {
+    return ResultWait.results(
+      options.signal,
+      () => this.#open(taskIds, options),
+      (wait) => this.#close(wait),
+    )
   }
 
   /** Ends every watch, each with `reason`. */
   end(reason: unknown): void {
-    for (const wait of this.#all) {
-      wait.error ??= { reason }
-      wait.wake()
+    for (const wait of this.#waits) {
+      wait.fail(reason)
       this.#close(wait)
     }
   }
@@ -115,7 +100,7 @@ export class ResultPoll {
    * go on waiting.
    */
   async settle(taskId: string): Promise<void> {
-    if (!this.#waits.has(taskId)) return
+    if (!this.#waits.isFor(taskId)) return
     const values = await this.#source.read([taskId]).catch(() => new Map<string, Uint8Array>())
     const bytes = values.get(taskId)
     if (bytes !== undefined) await this.#deliver(taskId, bytes)
@@ -123,51 +108,28 @@ export class ResultPoll {
 
   /** Looks at one task now, if anybody waits for it. */
   hint(taskId: string): void {
-    if (!this.#waits.has(taskId)) return
+    if (!this.#waits.isFor(taskId)) return
     this.#hinted.add(taskId)
     this.#arm(this.#clock.monotonic())
   }
 
-  #open(taskIds: readonly string[], options: WatchOptions): Wait {
+  #open(taskIds: readonly string[], options: WatchOptions): PolledWait {
     const now = this.#clock.monotonic()
-    const longestMs = options.interval === undefined ? LONGEST_MS : Math.max(1, options.interval * 1000)
-    const wait: Wait = {
-      waiting: new Set(taskIds),
-      every: options.every === true,
-      longestMs,
-      delayMs: options.interval === undefined ? FIRST_LOOK_MS : longestMs,
-      dueAt: now,
-      seen: new Map(),
-      found: [],
-      error: undefined,
-      ended: false,
-      wake: () => {},
-    }
-    this.#all.add(wait)
-    for (const id of wait.waiting) {
-      const others = this.#waits.get(id)
-      if (others === undefined) this.#waits.set(id, new Set([wait]))
-      else others.add(wait)
-    }
+    const wait = new PolledWait(taskIds, options, now)
+    this.#waits.add(wait)
     this.#stopListening ??= this.#source.listen((taskId) => this.hint(taskId))
     this.#arm(now)
     return wait
   }
 
-  #close(wait: Wait): void {
-    if (!this.#all.delete(wait)) return
-    for (const id of wait.waiting) this.#leave(wait, id)
-    if (this.#all.size > 0) return
+  #close(wait: PolledWait): void {
+    if (!this.#waits.delete(wait)) return
+    for (const id of wait.waiting) this.#waits.leave(wait, id)
+    if (this.#waits.size > 0) return
     this.#hinted.clear()
     this.#disarm()
     this.#stopListening?.()
     this.#stopListening = undefined
-  }
-
-  #leave(wait: Wait, taskId: string): void {
-    const others = this.#waits.get(taskId)
-    others?.delete(wait)
-    if (others?.size === 0) this.#waits.delete(taskId)
   }
 
   #arm(at: number): void {
@@ -190,7 +152,7 @@ export class ResultPoll {
   async #look(): Promise<void> {
     this.#looking = true
     const horizon = this.#clock.monotonic() + SHARED_MS
-    const due = [...this.#all].filter((wait) => wait.dueAt <= horizon)
+    const due = [...this.#waits].filter((wait) => wait.dueAt <= horizon)
     const ids = new Set(this.#hinted)
     this.#hinted.clear()
     for (const wait of due) for (const id of wait.waiting) ids.add(id)
@@ -200,20 +162,15 @@ export class ResultPoll {
       const values = await this.#source.read([...ids])
       for (const [id, bytes] of values) void this.#deliver(id, bytes)
     } catch (reason) {
-      const concerned = new Set(due)
-      for (const id of ids) for (const wait of this.#waits.get(id) ?? []) concerned.add(wait)
-      for (const wait of concerned) this.#fail(wait, reason)
+      for (const wait of new Set([...due, ...this.#waits.ofAny(ids)])) wait.fail(reason)
     }
     const now = this.#clock.monotonic()
-    for (const wait of due) {
-      wait.dueAt = now + wait.delayMs
-      wait.delayMs = Math.min(wait.longestMs, wait.delayMs * 2)
-    }
+    for (const wait of due) wait.looked(now)
     this.#looking = false
-    if (this.#all.size === 0) return
+    if (this.#waits.size === 0) return
     const isHinted = [...this.#hinted].some((id) => !this.#decoding.has(id))
     let next = isHinted ? now : Number.POSITIVE_INFINITY
-    for (const wait of this.#all) if (!wait.ended) next = Math.min(next, wait.dueAt)
+    for (const wait of this.#waits) if (!wait.isOver) next = Math.min(next, wait.dueAt)
     if (next < Number.POSITIVE_INFINITY) this.#arm(next)
   }
 
@@ -225,36 +182,27 @@ export class ResultPoll {
       const read = await this.#source.decode(taskId, bytes)
       for (const wait of this.#notSeen(taskId, read.bytes)) this.#tell(wait, taskId, read)
     } catch (reason) {
-      for (const wait of this.#waits.get(taskId) ?? []) this.#fail(wait, reason)
+      for (const wait of this.#waits.of(taskId)) wait.fail(reason)
     } finally {
       this.#decoding.delete(taskId)
       if (this.#hinted.has(taskId)) this.hint(taskId)
     }
   }
 
-  #notSeen(taskId: string, bytes: Uint8Array): readonly Wait[] {
-    const waits = [...(this.#waits.get(taskId) ?? [])]
-    return waits.filter((wait) => !sameBytes(wait.seen.get(taskId), bytes))
+  #notSeen(taskId: string, bytes: Uint8Array): readonly PolledWait[] {
+    return this.#waits.of(taskId).filter((wait) => !sameBytes(wait.seen.get(taskId), bytes))
   }
 
-  #tell(wait: Wait, taskId: string, { meta, bytes }: DecodedMeta): void {
+  #tell(wait: PolledWait, taskId: string, { meta, bytes }: DecodedMeta): void {
     const isReady = READY_STATES.has(meta.state)
     if (isReady) {
       wait.waiting.delete(taskId)
       wait.seen.delete(taskId)
-      this.#leave(wait, taskId)
+      this.#waits.leave(wait, taskId)
     } else {
       wait.seen.set(taskId, bytes)
     }
-    if (!isReady && !wait.every) return
-    wait.found.push(meta)
-    wait.wake()
-  }
-
-  #fail(wait: Wait, reason: unknown): void {
-    wait.error ??= { reason }
-    wait.ended = true
-    wait.wake()
+    if (isReady || wait.every) wait.tell(meta)
   }
 }
 

@@ -13,10 +13,10 @@
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { READY_STATES } from '../../protocol/task-state.js'
 import type { Clock } from '../clock.js'
-import { onAbort } from './abort-listener.js'
 import type { WatchOptions } from './backend.js'
 import type { KeyChannels } from './key-value-store.js'
 import type { DecodedMeta } from './result-poll.js'
+import { ResultWait, ResultWaits } from './result-waits.js'
 
 /** What is waited on. */
 export interface PushSource {
@@ -27,16 +27,6 @@ export interface PushSource {
   keyOf(taskId: string): string
   /** `undefined` for the key of something else. */
   idOf(key: string): string | undefined
-}
-
-interface Wait {
-  readonly waiting: Set<string>
-  readonly every: boolean
-  readonly seen: Map<string, Uint8Array>
-  readonly found: ResultMeta[]
-  error: { readonly reason: unknown } | undefined
-  ended: boolean
-  wake: () => void
 }
 
 /** Between looks at everything, in case a message was lost on the way. */
@@ -58,8 +48,7 @@ const [MOST_KEPT, LONGEST_KEPT] = [500, 8192]
 export class ResultPush {
   readonly #source: PushSource
   readonly #clock: Clock
-  readonly #waits = new Map<string, Set<Wait>>()
-  readonly #all = new Set<Wait>()
+  readonly #waits = new ResultWaits()
   /** When each was expected; the first ones first. */
   readonly #expected = new Map<string, number>()
   /** Successes of tasks that were expected, the first ones first. */
@@ -86,15 +75,14 @@ export class ResultPush {
         }
       },
       onRefused: (keys, reason) => {
-        for (const key of keys)
-          for (const wait of this.#waits.get(source.idOf(key) ?? '') ?? []) end(wait, reason)
+        for (const key of keys) for (const wait of this.#waits.of(source.idOf(key) ?? '')) wait.fail(reason)
       },
     })
   }
 
   /** How many watches are open. */
   get size(): number {
-    return this.#all.size
+    return this.#waits.size
   }
 
   /** Subscribes before the task is sent (surface RES-023); resolves when that has been written. Never fails. */
@@ -123,7 +111,7 @@ export class ResultPush {
    * go on waiting.
    */
   async settle(taskId: string): Promise<void> {
-    if (!this.#waits.has(taskId)) return
+    if (!this.#waits.isFor(taskId)) return
     const values = await this.#source.read([taskId]).catch(() => new Map<string, Uint8Array>())
     const bytes = values.get(taskId)
     if (bytes !== undefined) await this.#deliver(taskId, bytes)
@@ -131,78 +119,45 @@ export class ResultPush {
 
   /** Reads one task's result soon, if anybody waits for it. */
   hint(taskId: string): void {
-    if (!this.#waits.has(taskId)) return
+    if (!this.#waits.isFor(taskId)) return
     this.#toRead.add(taskId)
     if (this.#isReadPlanned) return
     this.#isReadPlanned = true
     setImmediate(() => {
       this.#isReadPlanned = false
-      const ids = [...this.#toRead].filter((id) => this.#waits.has(id))
+      const ids = [...this.#toRead].filter((id) => this.#waits.isFor(id))
       this.#toRead.clear()
       void this.#look(ids)
     })
   }
 
   /** See `ResultBackend.watch`; `interval` has no meaning here. */
-  async *watch(
-    taskIds: readonly string[],
-    options: WatchOptions,
-  ): AsyncGenerator<ResultMeta, void, undefined> {
-    const { signal } = options
-    if (signal.aborted || taskIds.length === 0) return
-    const wait = this.#open(taskIds, options.every === true)
-    const stopListening = onAbort(signal, () => {
-      wait.ended = true
-      wait.wake()
-    })
-    try {
-      for (;;) {
-        for (let meta = wait.found.shift(); meta !== undefined; meta = wait.found.shift()) {
-          if (signal.aborted) return
-          yield meta
-        }
-        if (wait.error !== undefined) throw wait.error.reason
-        if (wait.ended || wait.waiting.size === 0) return
-        await new Promise<void>((resolve) => {
-          wait.wake = resolve
-        })
-      }
-    } finally {
-      stopListening()
-      this.#close(wait)
-    }
+  watch(taskIds: readonly string[], options: WatchOptions): AsyncGenerator<ResultMeta, void, undefined> {
+    return ResultWait.results(
+      options.signal,
+      () => this.#open(taskIds, options),
+      (wait) => this.#close(wait),
+    )
   }
 
   /** Ends every watch, each with `reason`, and expects nothing any longer. */
   end(reason: unknown): void {
-    for (const wait of this.#all) {
-      wait.error ??= { reason }
-      wait.wake()
+    for (const wait of this.#waits) {
+      wait.fail(reason)
       this.#close(wait)
     }
     for (const id of [...this.#expected.keys()]) this.drop(id)
     this.#kept.clear()
   }
 
-  #open(taskIds: readonly string[], every: boolean): Wait {
-    const wait: Wait = {
-      waiting: new Set(taskIds),
-      every,
-      seen: new Map(),
-      found: [],
-      error: undefined,
-      ended: false,
-      wake: () => {},
-    }
-    this.#all.add(wait)
+  #open(taskIds: readonly string[], { every = false }: WatchOptions): ResultWait {
+    const wait = new ResultWait(taskIds, every)
     for (const id of taskIds) {
       const meta = this.#takeKept(id)
-      if (meta !== undefined && wait.waiting.delete(id)) wait.found.push(meta)
+      if (meta !== undefined && wait.waiting.delete(id)) wait.tell(meta)
     }
+    this.#waits.add(wait)
     for (const id of wait.waiting) {
-      const others = this.#waits.get(id)
-      if (others === undefined) this.#waits.set(id, new Set([wait]))
-      else others.add(wait)
       // Otherwise it is read when the subscription is there.
       if (this.#source.channels.want(this.#source.keyOf(id))) this.hint(id)
     }
@@ -210,35 +165,31 @@ export class ResultPush {
     return wait
   }
 
-  #close(wait: Wait): void {
-    if (!this.#all.delete(wait)) return
+  #close(wait: ResultWait): void {
+    if (!this.#waits.delete(wait)) return
     for (const id of wait.waiting) this.#leave(wait, id)
-    if (this.#all.size > 0) return
+    if (this.#waits.size > 0) return
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
     this.#troubledSince = undefined
   }
 
-  #leave(wait: Wait, taskId: string): void {
-    const others = this.#waits.get(taskId)
-    others?.delete(wait)
-    if (others?.size !== 0) return
-    this.#waits.delete(taskId)
-    // Who waited and left will not come back for it unasked.
-    this.drop(taskId)
+  /** Who waited and left will not come back for it unasked. */
+  #leave(wait: ResultWait, taskId: string): void {
+    if (this.#waits.leave(wait, taskId)) this.drop(taskId)
   }
 
   #unwant(taskId: string): void {
-    if (this.#waits.has(taskId) || this.#expected.has(taskId)) return
+    if (this.#waits.isFor(taskId) || this.#expected.has(taskId)) return
     this.#source.channels.unwant(this.#source.keyOf(taskId))
   }
 
   #arm(): void {
-    if (this.#cancelTimer !== undefined || this.#all.size === 0) return
+    if (this.#cancelTimer !== undefined || this.#waits.size === 0) return
     const ms = this.#troubledSince === undefined ? LOOK_MS : TROUBLED_LOOK_MS
     this.#cancelTimer = this.#clock.after(ms, () => {
       this.#cancelTimer = undefined
-      void this.#look([...this.#waits.keys()]).then(() => this.#arm())
+      void this.#look(this.#waits.taskIds()).then(() => this.#arm())
     })
   }
 
@@ -269,9 +220,7 @@ export class ResultPush {
       this.#arm()
       return
     }
-    const concerned = new Set<Wait>()
-    for (const id of taskIds) for (const wait of this.#waits.get(id) ?? []) concerned.add(wait)
-    for (const wait of concerned) end(wait, reason)
+    for (const wait of this.#waits.ofAny(taskIds)) wait.fail(reason)
   }
 
   #hear(taskId: string, bytes: Uint8Array): void {
@@ -281,18 +230,18 @@ export class ResultPush {
 
   /** Never rejects. */
   async #deliver(taskId: string, bytes: Uint8Array): Promise<void> {
-    const isWaitedFor = this.#waits.has(taskId)
+    const isWaitedFor = this.#waits.isFor(taskId)
     if (!isWaitedFor && !this.#expected.has(taskId)) return
     try {
       const { meta } = await this.#source.decode(taskId, bytes)
-      for (const wait of [...(this.#waits.get(taskId) ?? [])]) this.#tell(wait, taskId, meta, bytes)
+      for (const wait of this.#waits.of(taskId)) this.#tell(wait, taskId, meta, bytes)
       if (!READY_STATES.has(meta.state)) return
       const isKept = !isWaitedFor && meta.state === 'SUCCESS' && bytes.length <= LONGEST_KEPT
       const isExpected = this.#expected.has(taskId)
       this.drop(taskId)
       if (isKept && isExpected) this.#keep(taskId, meta)
     } catch (reason) {
-      for (const wait of this.#waits.get(taskId) ?? []) end(wait, reason)
+      for (const wait of this.#waits.of(taskId)) wait.fail(reason)
     }
   }
 
@@ -312,7 +261,7 @@ export class ResultPush {
     return this.#clock.monotonic() - kept.at <= KEEP_MS ? kept.meta : undefined
   }
 
-  #tell(wait: Wait, taskId: string, meta: ResultMeta, bytes: Uint8Array): void {
+  #tell(wait: ResultWait, taskId: string, meta: ResultMeta, bytes: Uint8Array): void {
     if (READY_STATES.has(meta.state)) {
       wait.waiting.delete(taskId)
       wait.seen.delete(taskId)
@@ -322,15 +271,8 @@ export class ResultPush {
       if (!wait.every || (seen !== undefined && Buffer.compare(seen, bytes) === 0)) return
       wait.seen.set(taskId, bytes)
     }
-    wait.found.push(meta)
-    wait.wake()
+    wait.tell(meta)
   }
-}
-
-function end(wait: Wait, reason: unknown): void {
-  wait.error ??= { reason }
-  wait.ended = true
-  wait.wake()
 }
 
 function isRetriable(error: unknown): boolean {
