@@ -8,7 +8,6 @@
  * warmer one. Rule 4: after `stopped` nothing of it is left: no timer, no socket, no promise.
  */
 import { availableParallelism, hostname as machineName } from 'node:os'
-import { type TaskQueue, workerDirectQueue } from '../app/queues.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, ConfigError } from '../errors.js'
 import type { TaskOptions } from '../execution/host.js'
@@ -20,24 +19,21 @@ import type { Deadline, Service } from '../service.js'
 import type { AdmissionRules } from './admission.js'
 import { bannerOf } from './banner.js'
 import { brokersOf } from './brokers.js'
-import { Consumer } from './consumer.js'
 import { RemoteControl } from './control.js'
 import { Dispatcher } from './dispatcher.js'
 import { Endings } from './endings.js'
 import { Errands } from './errands.js'
 import { Estate } from './estate.js'
-import { etaWindowSize } from './eta-window.js'
+import { Intake } from './intake.js'
 import { Ledger } from './ledger.js'
 import { tellLongTasks } from './long-tasks.js'
 import { nodeName } from './node-name.js'
-import { Prefetch } from './prefetch.js'
 import { Refusals } from './refusals.js'
 import type { Desk } from './request.js'
 import { Revocations } from './revocations.js'
-import { Session, type SessionOptions, type Wishes } from './session.js'
+import { Session } from './session.js'
 import { Throttle } from './throttle.js'
 import { Timer } from './timer.js'
-import { workerTopology } from './topology.js'
 import type { WorkerApp } from './worker-app.js'
 import {
   type Banner,
@@ -78,12 +74,9 @@ export class Worker {
   private readonly pool: Pool
   private readonly dispatcher: Dispatcher
   private readonly refusals: Refusals
-  private readonly session: Session
   private readonly desk: Desk
-  /** The queue of this worker alone, with `worker_direct`. */
-  private readonly direct: TaskQueue | undefined
-  private consumer: Consumer | undefined
-  private prefetch: Prefetch | undefined
+  private readonly intake: Intake
+  private readonly session: Session
   private starting: Promise<void> | undefined
   private shutdownKind: Shutdown | undefined
   /** Aborts when running tasks are not waited for any longer. */
@@ -147,10 +140,13 @@ export class Worker {
       softTimeLimit: options.softTimeLimit ?? conf.taskSoftTimeLimit ?? undefined,
       changedLimits: this.changedLimits,
       onAccepted: (request) => this.ledger.countStart(request.name),
-      onAcknowledged: () => this.consumer?.onAcknowledged(),
+      onAcknowledged: () => this.intake.consumer?.onAcknowledged(),
       onSettled: (request) => this.ledger.delete(request),
     }
-    this.direct = conf.workerDirect ? workerDirectQueue(this.hostname) : undefined
+    const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger, concurrency } = this
+    const parts = { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger, concurrency }
+    const isStopping = (): boolean => this.shutdownKind !== undefined
+    this.intake = new Intake({ ...parts, app, options, sender: this, isStopping })
     this.session = this.makeSession()
   }
 
@@ -245,10 +241,10 @@ export class Worker {
       if (service !== this.pool) await this.stopPart(service)
     }
     // Quiet: nothing new, and what has not started goes back at once, for others to run.
-    this.consumer?.quiet()
+    this.intake.consumer?.quiet()
     this.dispatcher.pause()
     await this.session.quiet()
-    this.consumer?.returnAll(this.cold.signal.aborted)
+    this.intake.consumer?.returnAll(this.cold.signal.aborted)
     this.estate.close()
     this.throttle.clear()
     this.dispatcher.clear()
@@ -263,7 +259,7 @@ export class Worker {
     await this.ledger.whenEmpty(this.clock.now() + cancelTimeoutMs)
     // Close: the broker takes back what was not settled, if anything.
     await this.session.stop(Number.POSITIVE_INFINITY)
-    this.consumer?.forgetWaits()
+    this.intake.consumer?.forgetWaits()
     this.timer.clear()
     if (!this.cold.signal.aborted) await signals.workerShutdown.send(this, {})
     this.finished = this.exit()
@@ -369,8 +365,8 @@ export class Worker {
 
   /** What to show at the start. */
   banner(): Banner {
-    const { hostname, concurrency, pool, session } = this
-    const queues = session.queues.map((name) => this.queue(name))
+    const { hostname, concurrency, pool, intake, session } = this
+    const queues = intake.queues(session.queues)
     return bannerOf(this.app, { hostname, concurrency, pool: pool.name, queues })
   }
 
@@ -379,23 +375,9 @@ export class Worker {
     return {
       total: Object.fromEntries(this.ledger.totals),
       uptime: this.startedAt === undefined ? 0 : Math.round((this.clock.now() - this.startedAt) / 1000),
-      prefetch_count: this.prefetch?.value ?? 0,
+      prefetch_count: this.intake.prefetch?.value ?? 0,
       pool: this.pool.info?.() ?? {},
     }
-  }
-
-  /** The choice is this worker's own: another worker of the same app starts again from all declared queues. */
-  private chosenQueues(): readonly string[] {
-    const { queues } = this.app
-    const { queues: chosen = [], excludeQueues = [] } = this.options
-    queues.select(chosen)
-    const names = chosen.length > 0 ? chosen.map((name) => queues.get(name).name) : [...queues.all.keys()]
-    const kept = names.filter((name) => !excludeQueues.includes(name))
-    return this.direct === undefined ? kept : [...kept, this.direct.name]
-  }
-
-  private queue(name: string): TaskQueue {
-    return name === this.direct?.name ? this.direct : this.app.queues.get(name)
   }
 
   private get ignoresRateLimits(): boolean {
@@ -403,91 +385,35 @@ export class Worker {
   }
 
   private tellLongTasks(): void {
-    const { app, desk, logger, session } = this
-    const queues = session.queues.map((name) => this.queue(name))
-    tellLongTasks({ ...desk, app, queues, logger })
+    const { app, desk, logger, intake, session } = this
+    tellLongTasks({ ...desk, app, queues: intake.queues(session.queues), logger })
   }
 
   private makeSession(): Session {
-    const { conf, codec } = this.app
-    const accept = codec.accepting(conf.acceptContent)
-    const find = this.options.openTransport ?? ((url: string) => this.app.transport(url))
-    const receive: SessionOptions['receive'] = (wishes, isRestart, { livePrefetch }) => {
-      const isStatic = !livePrefetch || (conf.workerDetectQuorumQueues && this.app.queues.hasQuorum)
-      const prefetch = this.makePrefetch(wishes, isRestart, isStatic)
-      const windowSize = etaWindowSize(conf.workerEtaTaskLimit, prefetch)
-      const { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger } = this
-      const parts = { desk, ledger, dispatcher, throttle, timer, refusals, rules, logger }
-      const eta = { etaWindowSize: windowSize, takeParked: (due: number) => wishes.takeParked(due) }
-      const consumer = new Consumer({ ...parts, ...eta, codec, accept, prefetch, sender: this })
-      this.consumer = consumer
-      this.prefetch = prefetch
-      if (this.shutdownKind !== undefined) consumer.quiet()
-      if (isStatic) this.logger.info({}, 'Global QoS is disabled. Prefetch count in now static.')
-      return {
-        prefetch: prefetch.wireValue,
-        globalPrefetch: !isStatic,
-        consumerArguments: (queue) => this.queue(queue).consumerArguments,
-        onDeliveries: (deliveries) => consumer.receive(deliveries),
-        onUnreadable: (report) => this.refusals.setAside(report),
-      }
-    }
+    const { app, intake, logger } = this
+    const { conf } = app
+    const find = this.options.openTransport ?? ((url: string) => app.transport(url))
     return new Session({
       clock: this.clock,
-      logger: this.logger,
-      brokers: brokersOf(this.app, find, this.logger),
-      random: () => this.app.random(),
+      logger,
+      brokers: brokersOf(app, find, logger),
+      random: () => app.random(),
       policy: {
         onStartup: conf.brokerConnectionRetryOnStartup ?? conf.brokerConnectionRetry,
         afterLoss: conf.brokerConnectionRetry,
         maxRetries: conf.brokerConnectionMaxRetries,
       },
-      queues: this.chosenQueues(),
-      topology: (names) => {
-        const queues = names.map((name) => this.queue(name))
-        return workerTopology(this.app, queues, this.logger)
-      },
+      queues: intake.chosenQueues(),
+      topology: (names) => intake.topology(names),
       purge: this.options.purge ?? false,
-      receive,
+      receive: (wishes, isRestart, capabilities) => intake.receive(wishes, isRestart, capabilities),
       companion: conf.workerEnableRemoteControl
-        ? new RemoteControl({ app: this.app, worker: this, logger: this.logger })
+        ? new RemoteControl({ app, worker: this, logger })
         : undefined,
       onConnected: (connection, broker) => this.estate.passTo(connection, broker),
-      onLoss: () => this.onLoss(),
+      onLoss: () => intake.lose(),
       onGivenUp: (error) => this.giveUp(error),
     })
-  }
-
-  private makePrefetch(wishes: Wishes, isRestart: boolean, isStatic: boolean): Prefetch {
-    const { conf } = this.app
-    const options = {
-      concurrency: this.concurrency,
-      multiplier: this.options.prefetchMultiplier ?? conf.workerPrefetchMultiplier,
-      etaTaskLimit: conf.workerEtaTaskLimit ?? undefined,
-      isStatic,
-      logger: this.logger,
-      apply: (count: number) => wishes.setPrefetch(count),
-    }
-    const isReduced = isRestart && conf.workerEnablePrefetchCountReduction
-    return new Prefetch(options, this.ledger.active().length, isReduced)
-  }
-
-  /** What waited is the broker's again; what runs goes on, or is cancelled where the setting says so (WRK-089 to 091). */
-  private onLoss(): void {
-    this.consumer?.abandon()
-    this.throttle.clear()
-    this.dispatcher.clear()
-    const running = this.ledger.active()
-    for (const request of this.ledger.all()) request.loseConnection()
-    if (!this.app.conf.workerCancelLongRunningTasksOnConnectionLoss) return
-    for (const request of running.filter((one) => one.willBeRedelivered)) {
-      this.logger.warn(
-        { id: request.id },
-        `Task ${request.name}[${request.id}] cannot be acknowledged after a connection loss since late ` +
-          'acknowledgement is enabled for it.\nTerminating it instead.\n',
-      )
-      request.cancel('connection loss')
-    }
   }
 }
 
