@@ -56,6 +56,23 @@ describe.skipIf(noRedis)(`openRedis (${noRedis ?? 'redis-server is installed'})`
     )
   })
 
+  it('writes once in a turn, also what those ask for who go on in it', async () => {
+    const client = await connect(url())
+    const reads = async (): Promise<number> =>
+      Number(/total_reads_processed:(\d+)/.exec(String(await client.run('INFO', 'stats')))?.[1])
+    const before = await reads()
+    await new Promise<unknown>((resolve) => {
+      setImmediate(() => {
+        const later = Promise.resolve()
+          .then(() => {})
+          .then(() => client.run('PING'))
+        resolve(Promise.all([client.run('PING'), later]))
+      })
+    })
+    // That of the two, and that of the question.
+    expect((await reads()) - before).toBe(2)
+  })
+
   it('runs a script by its hash, and sends it when the server has forgotten it', async () => {
     const client = await connect(url())
     const script = redisScript('return {KEYS[1], ARGV[1]}')

@@ -334,9 +334,12 @@ export class RedisClient {
     if (stream === undefined) return
     this.#isCorked = true
     stream.cork()
-    process.nextTick(() => {
-      this.#isCorked = false
-      stream.uncork()
+    // Ticks go before promises: whoever goes on when one is resolved in this turn still comes in time.
+    queueMicrotask(() => {
+      process.nextTick(() => {
+        this.#isCorked = false
+        stream.uncork()
+      })
     })
   }
 
