@@ -1,12 +1,12 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Collector, textOf, toQueue } from '../src/transport/collector.conformance.js'
 import { createFilesystemTransport } from '../src/transport/filesystem-transport.js'
 import type { Connection, Delivery } from '../src/transport/transport.js'
+import { pythonPath } from './harness.js'
+import { LineProcess, numbered, plain } from './line-process.js'
 
 const root = path.resolve(import.meta.dirname, '..')
 const script = path.join(import.meta.dirname, 'filesystem_transport.py')
@@ -16,53 +16,21 @@ let python: string
 let folder: string
 let stopFile: string
 let connections: Connection[]
-let children: Child[]
+let children: LineProcess[]
 
-/** A process that prints a line per message. */
-class Child {
-  readonly lines: string[] = []
-  readonly ended: Promise<number | null>
-  readonly process: ChildProcess
-  readonly #checks = new Set<() => void>()
-
-  constructor(command: string, args: readonly string[]) {
-    this.process = spawn(command, args, {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      // Kombu moves what it takes to the temporary folder: one on the same file system, as on most machines.
-      env: { ...process.env, TMPDIR: path.join(folder, 'taken') },
-    })
-    this.ended = new Promise((resolve) => this.process.once('close', resolve))
-    createInterface({ input: this.process.stdout! }).on('line', (line) => {
-      this.lines.push(line)
-      for (const check of [...this.#checks]) check()
-    })
-  }
-
-  until(isDone: () => boolean, ms = 60_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const bound = setTimeout(() => reject(new Error(`only ${this.lines.length} lines came`)), ms)
-      const check = (): void => {
-        if (!isDone()) return
-        clearTimeout(bound)
-        this.#checks.delete(check)
-        resolve()
-      }
-      this.#checks.add(check)
-      check()
-    })
-  }
-}
-
-function kombu(job: string, queue: string, ...rest: readonly string[]): Child {
-  const child = new Child(python, [script, job, folder, queue, ...rest])
+/** Kombu moves what it takes to the temporary folder: one on the same file system, as on most machines. */
+function started(command: string, args: readonly string[]): LineProcess {
+  const child = new LineProcess(command, args, { ...process.env, TMPDIR: path.join(folder, 'taken') })
   children.push(child)
   return child
 }
 
-function node(job: string, queue: string, ...rest: readonly string[]): Child {
-  const child = new Child(process.execPath, ['--import', 'tsx', nodePeer, folder, job, queue, ...rest])
-  children.push(child)
-  return child
+function kombu(job: string, queue: string, ...rest: readonly string[]): LineProcess {
+  return started(python, [script, job, folder, queue, ...rest])
+}
+
+function node(job: string, queue: string, ...rest: readonly string[]): LineProcess {
+  return started(process.execPath, ['--import', 'tsx', nodePeer, folder, job, queue, ...rest])
 }
 
 async function connect(): Promise<Connection> {
@@ -73,13 +41,8 @@ async function connect(): Promise<Connection> {
   return connection
 }
 
-const numbered = (name: string, count: number): string[] =>
-  Array.from({ length: count }, (_, index) => `${name}-${index}`)
-/** Kombu's JSON bodies are quoted, ours in these tests are not. */
-const plain = (text: string): string => text.replace(/^"|"$/g, '')
-
 beforeAll(() => {
-  python = execFileSync(path.join(root, 'scripts/python-env.sh'), { encoding: 'utf8' }).trim()
+  python = pythonPath()
 })
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'celeriac-kombu-'))
@@ -90,10 +53,7 @@ beforeEach(async () => {
   children = []
 })
 afterEach(async () => {
-  for (const child of children) {
-    if (child.process.exitCode === null) child.process.kill('SIGKILL')
-    await child.ended
-  }
+  for (const child of children) await child.kill()
   await Promise.all(connections.map((connection) => connection.close()))
   await rm(folder, { recursive: true, force: true })
 })
