@@ -96,6 +96,11 @@ export class RedisServer {
     writeFileSync(join(this.folder, 'redis.conf'), `${this.configuration().join('\n')}\n`)
   }
 
+  /** Its URL at another port: through a proxy. */
+  urlAt(port: number): string {
+    return this.url.replace(`:${this.port}`, `:${port}`)
+  }
+
   /** Starts a server and resolves when it answers PING; rejects with what it printed after 15 s. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     for (let attempt = 1; ; attempt++) {

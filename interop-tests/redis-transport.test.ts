@@ -1,53 +1,18 @@
 /** One Redis, kombu and celeriac: what each publishes, holds, abandons and puts back, the other takes up. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Collector, message, textOf, toQueue } from '../src/transport/collector.conformance.js'
-import { openRedis, type RedisClient } from '../src/transport/redis-client.js'
+import type { RedisClient } from '../src/transport/redis-client.js'
+import { useRedis } from '../src/transport/redis-rig.conformance.js'
 import { createRedisTransport } from '../src/transport/redis-transport.js'
 import type { Connection, Delivery, Outgoing } from '../src/transport/transport.js'
-import { noRedis, RedisServer } from './redis-server.js'
+import { pythonPath } from './harness.js'
+import { LineProcess, numbered, plain } from './line-process.js'
+import { noRedis, type RedisServer } from './redis-server.js'
 
 const script = path.join(import.meta.dirname, 'redis_transport.py')
-
-/** A process that prints a line per message. */
-class Peer {
-  readonly lines: string[] = []
-  readonly ended: Promise<number | null>
-  readonly process: ChildProcess
-  readonly #checks = new Set<() => void>()
-
-  constructor(command: string, args: readonly string[]) {
-    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    this.ended = new Promise((resolve) => this.process.once('close', resolve))
-    createInterface({ input: this.process.stdout! }).on('line', (line) => {
-      this.lines.push(line)
-      for (const check of [...this.#checks]) check()
-    })
-  }
-
-  until(isDone: () => boolean, ms = 60_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const bound = setTimeout(() => reject(new Error(`only these lines came: ${this.lines}`)), ms)
-      const check = (): void => {
-        if (!isDone()) return
-        clearTimeout(bound)
-        this.#checks.delete(check)
-        resolve()
-      }
-      this.#checks.add(check)
-      check()
-    })
-  }
-}
-
-const numbered = (name: string, count: number): string[] =>
-  Array.from({ length: count }, (_, index) => `${name}-${index}`)
-/** Kombu's JSON bodies are quoted, ours in these tests are not. */
-const plain = (text: string): string => text.replace(/^"|"$/g, '')
 
 describe.skipIf(noRedis)(
   `kombu and celeriac on one Redis (${noRedis ?? 'redis-server is installed'})`,
@@ -58,37 +23,31 @@ describe.skipIf(noRedis)(
     let folder: string
     let stopFile: string
     let connections: Connection[]
-    let peers: Peer[]
+    let peers: LineProcess[]
 
-    beforeAll(async () => {
-      python = execFileSync(path.join(import.meta.dirname, '../scripts/python-env.sh'), {
-        encoding: 'utf8',
-      }).trim()
-      server = await RedisServer.start()
-      admin = await openRedis(server.url)
+    useRedis((rig) => {
+      ;({ server, admin, connections } = rig)
     })
-    afterAll(async () => {
-      admin.close()
-      await server.close()
+    beforeAll(() => {
+      python = pythonPath()
     })
     beforeEach(async () => {
-      await admin.run('FLUSHALL')
       folder = await mkdtemp(path.join(tmpdir(), 'celeriac-kombu-redis-'))
       stopFile = path.join(folder, 'stop')
-      connections = []
       peers = []
     })
     afterEach(async () => {
-      for (const peer of peers) {
-        if (peer.process.exitCode === null) peer.process.kill('SIGKILL')
-        await peer.ended
-      }
-      await Promise.all(connections.map((connection) => connection.close()))
+      for (const peer of peers) await peer.kill()
       await rm(folder, { recursive: true, force: true })
     })
 
-    function kombu(job: string, queue: string, args: readonly string[] = [], options: object = {}): Peer {
-      const peer = new Peer(python, [script, job, server.url, JSON.stringify(options), queue, ...args])
+    function kombu(
+      job: string,
+      queue: string,
+      args: readonly string[] = [],
+      options: object = {},
+    ): LineProcess {
+      const peer = new LineProcess(python, [script, job, server.url, JSON.stringify(options), queue, ...args])
       peers.push(peer)
       return peer
     }

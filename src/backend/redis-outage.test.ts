@@ -67,7 +67,7 @@ describe.skipIf(noRedis)('redis results when the server goes away', () => {
     const server = await start()
     const proxy = await TcpProxy.start(server.port)
     closing.push(proxy)
-    const { chords } = open(server.url.replace(`:${server.port}`, `:${proxy.port}`))
+    const { chords } = open(server.urlAt(proxy.port))
     const part = (group: string, id: string, at: number) =>
       chords?.partDone(group, at, metaOf(id, 'SUCCESS', at))
     // A server that does not know the script yet says so, and a mute one could not.

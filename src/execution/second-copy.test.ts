@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { noRedis, RedisServer, skipNote } from '../../interop-tests/redis-server.js'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { noRedis, type RedisServer, skipNote } from '../../interop-tests/redis-server.js'
 import { createCodec } from '../../protocol/serializers.js'
 import type { ResultBackend } from '../backend/backend.js'
 import { openBackend } from '../backend/open.js'
+import { useRedis } from '../transport/redis-rig.conformance.js'
 import { execute } from './execute.js'
 import type { TaskRequest } from './request.js'
 import { TestHost, testRequest } from './test-host.conformance.js'
@@ -13,18 +14,11 @@ describe.skipIf(noRedis)(`second copies of a message${skipNote(noRedis)}`, () =>
   let host: TestHost
   let runs: number
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
+  useRedis((rig) => {
+    ;({ server } = rig)
+  })
+  beforeEach(() => {
     backend = openBackend(server.url, { codec: createCodec() })
-  })
-  afterAll(async () => {
-    await backend?.close()
-    await server?.close()
-  })
-  beforeEach(async () => {
-    const client = server.client()
-    await client.flushall()
-    client.disconnect()
     host = new TestHost()
     Object.assign(host, { backend })
     runs = 0
@@ -36,6 +30,7 @@ describe.skipIf(noRedis)(`second copies of a message${skipNote(noRedis)}`, () =>
       { acksLate: true },
     )
   })
+  afterEach(() => backend.close())
 
   /** A message that a task has sent, over a broker that cannot do all in one step. */
   const message = (mark?: string, change: Partial<TaskRequest['message']> = {}): TaskRequest => {

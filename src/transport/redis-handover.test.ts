@@ -177,7 +177,7 @@ describe.skipIf(noRedis)(`handing over on Redis (${noRedis ?? 'redis-server is i
   it('PUB-075 the next connection finds out what came of one whose answer was lost, and does it once', async () => {
     const proxy = await TcpProxy.start(server.port)
     try {
-      const throughProxy = server.url.replace(`:${server.port}`, `:${proxy.port}`)
+      const throughProxy = server.urlAt(proxy.port)
       const done = await connect(throughProxy)
       const delivery = await taken(done)
       const what = handover({ url: throughProxy })

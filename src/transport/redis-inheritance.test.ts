@@ -19,7 +19,7 @@ describe.skipIf(noRedis)(`what Redis connections inherit (${noRedis ?? 'redis-se
   })
 
   async function connect(port = server.port): Promise<Connection> {
-    const url = server.url.replace(`:${server.port}`, `:${port}`)
+    const url = server.urlAt(port)
     const connection = await createRedisTransport().connect(url, { transportOptions: {} })
     connections.push(connection)
     return connection

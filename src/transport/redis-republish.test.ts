@@ -25,7 +25,7 @@ describe.skipIf(noRedis)(`publishing to Redis again (${noRedis ?? 'redis-server 
   })
   afterEach(() => proxy.close())
 
-  const throughProxy = (): string => server.url.replace(`:${server.port}`, `:${proxy.port}`)
+  const throughProxy = (): string => server.urlAt(proxy.port)
   async function connect(url = server.url, transportOptions = {}): Promise<Connection> {
     const connection = await createRedisTransport().connect(url, { transportOptions })
     connections.push(connection)

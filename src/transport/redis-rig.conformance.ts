@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
+import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { RedisServer } from '../../interop-tests/redis-server.js'
 import { openRedis, type RedisClient } from './redis-client.js'
 import type { Connection } from './transport.js'
@@ -36,4 +37,27 @@ export function useRedis(onTest: (rig: RedisRig) => void): void {
   afterEach(async () => {
     await Promise.all(connections.map((connection) => connection.close()))
   })
+}
+
+/** What one test has whose connections may be cut and muted. */
+export interface ProxiedRedisRig extends RedisRig {
+  /** Heals before each test. */
+  readonly proxy: TcpProxy
+  /** The server's, through the proxy. */
+  readonly url: string
+}
+
+/** `useRedis`, through a proxy. */
+export function useProxiedRedis(onTest: (rig: ProxiedRedisRig) => void): void {
+  let rig: RedisRig
+  let proxy: TcpProxy | undefined
+  useRedis((one) => {
+    rig = one
+  })
+  beforeEach(async () => {
+    proxy ??= await TcpProxy.start(rig.server.port)
+    proxy.heal()
+    onTest({ ...rig, proxy, url: rig.server.urlAt(proxy.port) })
+  })
+  afterAll(() => proxy?.close())
 }

@@ -477,7 +477,7 @@ describe.skipIf(noRedis)(`createRedisTransport (${noRedis ?? 'redis-server is in
     const proxy = await TcpProxy.start(server.port)
     try {
       const heir = await connect()
-      const lost = await connect({}, server.url.replace(`:${server.port}`, `:${proxy.port}`))
+      const lost = await connect({}, server.urlAt(proxy.port))
       await heir.publish(toQueue(queue, ['running']))
       const running = await lost.get(queue)
       await heir.publish([withPriority('a0', 0), withPriority('b0', 0), withPriority('c6', 6)])

@@ -1,25 +1,18 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { BrokerUnavailableError } from '../errors.js'
 import { openTransport } from '../transport/open.js'
-import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import type { RedisClient } from '../transport/redis-client.js'
+import { useRedis } from '../transport/redis-rig.conformance.js'
 import type { Transport } from '../transport/transport.js'
 import { gate, Trial, until } from './trial.test.setup.js'
 
 describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-server is installed'})`, () => {
   let server: RedisServer
   let admin: RedisClient
-  beforeAll(async () => {
-    server = await RedisServer.start({ appendonly: true })
-    admin = await openRedis(server.url)
-    return async () => {
-      admin.close()
-      await server.close()
-    }
-  })
-  afterEach(async () => {
-    await admin.run('FLUSHALL')
+  useRedis((rig) => {
+    ;({ server, admin } = rig)
   })
 
   const trialOn = (url: string | string[]): Trial =>
@@ -155,7 +148,7 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
   it('WRK-090 takes an acknowledgement for done that was cut off after the broker had taken it', async () => {
     const proxy = await TcpProxy.start(server.port)
     try {
-      await using trial = trialOn(server.url.replace(`:${server.port}`, `:${proxy.port}`))
+      await using trial = trialOn(server.urlAt(proxy.port))
       const running = gate()
       const wait = trial.app.task('t.wait', { acksLate: true }, () => running.opened)
       const first = trial.app.task('t.first', { acksLate: true }, () => 1)

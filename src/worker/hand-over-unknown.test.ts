@@ -1,37 +1,27 @@
 /** What follows from a task over Redis where its worker cannot know, or somebody else steps in, while it is handed over. */
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { TcpProxy } from '../../interop-tests/loss/proxy.js'
 import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { chain, chord } from '../canvas/build.js'
 import type { Linkable } from '../canvas/send-options.js'
 import type { TaskContext } from '../execution/context.js'
-import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import type { RedisClient } from '../transport/redis-client.js'
 import { handOverScript } from '../transport/redis-handover-script.js'
+import { useProxiedRedis } from '../transport/redis-rig.conformance.js'
 import { gate, Trial, until } from './trial.test.setup.js'
 
 describe.skipIf(noRedis)(`handing over in the dark (${noRedis ?? 'redis-server is installed'})`, () => {
-  let server: RedisServer
   let admin: RedisClient
   let proxy: TcpProxy
   let url: string
   let trial: Trial
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    proxy = await TcpProxy.start(server.port)
-    admin = await openRedis(server.url)
-    return async () => {
-      admin.close()
-      await proxy.close()
-      await server.close()
-    }
+  useProxiedRedis((rig) => {
+    ;({ admin, proxy, url } = rig)
   })
   beforeEach(async () => {
-    proxy.heal()
-    await admin.run('FLUSHALL')
     // A server that does not know it yet says so, and a mute one could not.
     await admin.run('SCRIPT', 'LOAD', handOverScript.lua)
-    url = through(proxy)
     trial = new Trial({ brokerUrl: url, resultBackend: url })
   })
   afterEach(async () => {
@@ -39,7 +29,6 @@ describe.skipIf(noRedis)(`handing over in the dark (${noRedis ?? 'redis-server i
     await trial[Symbol.asyncDispose]()
   })
 
-  const through = ({ port }: TcpProxy): string => server.url.replace(`:${server.port}`, `:${port}`)
   const length = async (key: string): Promise<number> => Number(await admin.run('LLEN', key))
   const isNext = async (): Promise<boolean> => (await length('next')) === 1
   const held = async (): Promise<number> => Number(await admin.run('HLEN', 'unacked'))
@@ -69,7 +58,7 @@ describe.skipIf(noRedis)(`handing over in the dark (${noRedis ?? 'redis-server i
     await using other = await RedisServer.start()
     const spare = await TcpProxy.start(other.port)
     try {
-      const there = other.url.replace(`:${other.port}`, `:${spare.port}`)
+      const there = other.urlAt(spare.port)
       await trial[Symbol.asyncDispose]()
       trial = new Trial({ brokerUrl: [url, there] })
       const first = disturbed({ ignoreResult: true }, () => proxy.cut())

@@ -1,11 +1,12 @@
 /** What follows from a task over Redis, however it is acknowledged and whatever happens to its connection: once. */
 import { spawnSync } from 'node:child_process'
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { TcpProxy } from '../../interop-tests/loss/proxy.js'
-import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
+import { describe, expect, it } from 'vitest'
+import type { TcpProxy } from '../../interop-tests/loss/proxy.js'
+import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
 import { chain, chord } from '../canvas/build.js'
 import type { TaskContext } from '../execution/context.js'
-import { openRedis, type RedisClient } from '../transport/redis-client.js'
+import type { RedisClient } from '../transport/redis-client.js'
+import { useProxiedRedis } from '../transport/redis-rig.conformance.js'
 import { Trial, until } from './trial.test.setup.js'
 
 /** `early`: acknowledged before it ends; `soon`: it ends in the turn in which it started, before that went out. */
@@ -18,22 +19,9 @@ describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is 
   let proxy: TcpProxy
   let settings: object
 
-  beforeAll(async () => {
-    server = await RedisServer.start()
-    proxy = await TcpProxy.start(server.port)
-    admin = await openRedis(server.url)
-    return async () => {
-      admin.close()
-      await proxy.close()
-      await server.close()
-    }
-  })
-
-  beforeEach(async () => {
-    proxy.heal()
-    await admin.run('FLUSHALL')
-    const url = server.url.replace(`:${server.port}`, `:${proxy.port}`)
-    settings = { brokerUrl: url, resultBackend: url }
+  useProxiedRedis((rig) => {
+    ;({ server, admin, proxy } = rig)
+    settings = { brokerUrl: rig.url, resultBackend: rig.url }
   })
 
   const length = async (key: string): Promise<number> => Number(await admin.run('LLEN', key))
