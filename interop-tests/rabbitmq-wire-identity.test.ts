@@ -2,16 +2,16 @@
  * Celery 5.6.3 and celeriac do the same, each on a virtual host of its own; a proxy writes down the frames of both. For
  * each step what was published and settled must be equal, and after it all that was declared so far: every argument,
  * property and header with its type. What may differ is told in redis-wire-identity-monitor.ts (ids, moments, `lang`,
- * `origin`) and in `differences` below.
+ * `origin`), in wire-identity-steps.ts (members that are not compared) and in `differences` below.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AmqpRecord } from './amqp-frames.js'
 import { eventually } from './node-app.js'
 import { noRabbit, RabbitServer } from './rabbitmq-server.js'
-import type { AmqpEffect } from './rabbitmq-wire-identity-effects.js'
 import { nodeSide, pythonSide, type Side } from './rabbitmq-wire-identity-sides.js'
 import { byKey, Normal } from './redis-wire-identity-monitor.js'
-import type { Settings, WireWorker } from './wire-identity-programs.js'
+import type { Settings } from './wire-identity-programs.js'
+import { casesOf, passesOver, signatureOf, useSides, useWorkers } from './wire-identity-steps.js'
 
 /** What one program does and the other does not, and why that is no difference for anybody else. */
 const differences: readonly {
@@ -59,61 +59,20 @@ const undeclared: readonly { readonly name: RegExp; readonly why: string }[] = [
   },
 ]
 
-/** Members of written values that are not compared when they stand beside another one, and why not. */
-const members: readonly {
-  readonly name: string
-  readonly beside: string
-  readonly value?: RegExp
-  readonly why: string
-}[] = [
-  {
-    name: 'origin',
-    beside: 'correlation_id',
-    why: 'a retry of Celery takes the origin header for a message property as well; nobody reads it there',
-  },
-  {
-    name: 'argsrepr',
-    beside: 'retries',
-    value: /^"(\(7,\)|\[7\])"$/,
-    why: 'a retry sends the arguments as they came, a list; Celery makes a tuple of them; only shown to people',
-  },
-  {
-    name: 'chain',
-    beside: 'errbacks',
-    value: /^(null|\[\])$/,
-    why: 'the last step of a chain has an empty list from Celery, null from us: for both, nothing follows',
-  },
-]
-
 describe.skipIf(noRabbit)(
   `Celery and celeriac on RabbitMQ, frame by frame${noRabbit ? ` (${noRabbit})` : ''}`,
   () => {
     let server: RabbitServer
-    let sides: readonly Side[] = []
-    let count = 0
-    const id = (): string => `00000000-0000-4000-8000-${String(++count).padStart(12, '0')}`
-
-    beforeAll(async () => {
+    // After the two programs: what is registered first ends last.
+    afterAll(() => server?.close())
+    const { both, id } = useSides(async () => {
       server = await RabbitServer.start()
-      sides = await Promise.all([pythonSide(server), nodeSide(server)])
-    }, 60_000)
-    afterAll(async () => {
-      await Promise.all(sides.map((side) => side.close()))
-      await server?.close()
+      return Promise.all([pythonSide(server), nodeSide(server)])
     })
-
-    async function both<T>(run: (side: Side) => Promise<T>): Promise<[T, T]> {
-      return (await Promise.all(sides.map(run))) as [T, T]
-    }
 
     /** Runs a step on both sides and compares; returns all that each side and its server said. */
     async function same(run: (side: Side) => Promise<unknown>): Promise<(readonly AmqpRecord[])[]> {
       const seen = await both(async (side) => {
-        const passesOver = (name: string, value: unknown, of: Readonly<Record<string, unknown>>): boolean =>
-          members.some(
-            (each) =>
-              each.name === name && each.beside in of && (each.value?.test(JSON.stringify(value)) ?? true),
-          )
         const normal = new Normal(passesOver)
         const skips = (what: string, key: string): boolean =>
           differences.some(
@@ -130,20 +89,13 @@ describe.skipIf(noRabbit)(
         return { records, effects, declared }
       })
       const [celery, celeriac] = seen
-      expect(effectsOf(celeriac.effects)).toEqual(effectsOf(celery.effects))
+      expect(byKey(celeriac.effects)).toEqual(byKey(celery.effects))
       expect(celeriac.declared).toEqual(celery.declared)
       return seen.map(({ records }) => records)
     }
 
     describe('publishing', () => {
-      const signature = (task: string, options: Settings = {}): Settings => ({
-        task,
-        args: [1],
-        kwargs: {},
-        options: { task_id: `id-of-${task}`, ...options },
-        subtask_type: null,
-        immutable: false,
-      })
+      const signature = (task: string): Settings => signatureOf(task, [1], { task_id: `id-of-${task}` })
       const clients: Readonly<Record<string, Settings>> = {
         plain: {},
         old: { task_protocol: 1 },
@@ -290,7 +242,7 @@ describe.skipIf(noRabbit)(
     })
 
     describe('working', () => {
-      let started: WireWorker[] = []
+      const workers = useWorkers()
       const queues: Settings = { task_default_queue: 'work' }
       const send = (side: Side, name: string, fields: Settings, client = 'worker'): Promise<unknown> =>
         side.do(client, 'send', { name, ...fields })
@@ -332,13 +284,10 @@ describe.skipIf(noRabbit)(
           await side.use('old worker', { ...queues, task_protocol: 1 })
         })
       })
-      afterAll(async () => {
-        await Promise.all(started.map((worker) => worker.stop()))
-      })
 
       it('WRK-022 CTL-001 PUB-057 a starting worker declares and consumes alike', async () => {
         const seen = await same(async (side) => {
-          started[sides.indexOf(side)] = await side.worker(queues, 'work')
+          await workers.start(side, queues, 'work')
           await side.proxy.saw(
             `${side.name} consumes`,
             ({ method, args }) => method === 'Basic.Consume' && args.queue === 'work',
@@ -360,12 +309,7 @@ describe.skipIf(noRabbit)(
         ])
       })
 
-      interface RunFields {
-        readonly args?: readonly unknown[]
-        readonly options?: Settings
-      }
-      type Run = readonly [title: string, name: string, fields: RunFields, stored?: boolean, client?: string]
-      const runs: readonly Run[] = [
+      const runs = casesOf([
         ['RES-031 success, acknowledged early', 'wire.add', { args: [1, 2] }],
         ['RES-031 a failure', 'wire.fail', {}],
         ['RES-031 success, acknowledged late', 'wire.late', { args: [{ a: [1, 'ä'] }] }],
@@ -399,11 +343,8 @@ describe.skipIf(noRabbit)(
         ['RES-031 nobody to answer to', 'wire.add', { args: [1, 1], options: { reply_to: '' } }],
         ['PUB-035 protocol 1', 'wire.add', { args: [1, 1] }, true, 'old worker'],
         ['WRK-030 a task that nobody knows', 'wire.nobody', {}],
-      ]
-      const ran = runs.map(([title, name, fields, stored = true, client = 'worker']) => {
-        return [title, { name, fields, stored, client }] as const
-      })
-      it.each(ran)('%s is settled and answered alike', async (_title, { name, fields, stored, client }) => {
+      ])
+      it.each(runs)('%s is settled and answered alike', async (_title, { name, fields, stored, client }) => {
         const taskId = id()
         await same(async (side) => {
           await send(side, name, { ...fields, options: { task_id: taskId, ...fields.options } }, client)
@@ -411,14 +352,8 @@ describe.skipIf(noRabbit)(
         })
       })
 
-      const follow = (task: string, taskId: string, args: readonly unknown[] = []): Settings => ({
-        task,
-        args,
-        kwargs: {},
-        options: { task_id: taskId, reply_to: 'answers' },
-        subtask_type: null,
-        immutable: false,
-      })
+      const follow = (task: string, taskId: string, args: readonly unknown[] = []): Settings =>
+        signatureOf(task, args, { task_id: taskId, reply_to: 'answers' })
       it('PUB-010 RES-031 a callback is sent alike', async () => {
         const [first, second] = [id(), id()]
         await same(async (side) => {
@@ -473,14 +408,9 @@ describe.skipIf(noRabbit)(
 
       it('WRK-071 a warm shutdown cancels and leaves alike', async () => {
         await same(async (side) => {
-          await started[sides.indexOf(side)]?.stop()
+          await workers.stop(side)
         })
-        started = []
       })
     })
   },
 )
-
-function effectsOf(effects: readonly AmqpEffect[]): Record<string, unknown[]> {
-  return byKey(effects)
-}

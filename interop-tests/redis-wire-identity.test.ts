@@ -1,14 +1,15 @@
 /**
  * Celery 5.6.3 and celeriac do the same, each on a Redis of its own; `MONITOR` records both. For each step the changes
  * of every key and the state left behind must be equal; what may differ is told in redis-wire-identity-monitor.ts
- * (ids, moments, `lang`, `origin`) and in `differences` below.
+ * (ids, moments, `lang`, `origin`), in wire-identity-steps.ts (members that are not compared) and in `differences` below.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from './node-app.js'
 import { noRedis } from './redis-server.js'
 import { byKey, type Effect, Normal } from './redis-wire-identity-monitor.js'
 import { nodeSide, pythonSide, type Side } from './redis-wire-identity-sides.js'
-import type { Settings, WireWorker } from './wire-identity-programs.js'
+import type { Settings } from './wire-identity-programs.js'
+import { casesOf, passesOver, signatureOf, useSides, useWorkers } from './wire-identity-steps.js'
 
 /** Changes that one program makes and the other does not, and why that is no difference for anybody else. */
 const differences: readonly {
@@ -73,47 +74,8 @@ const differences: readonly {
   },
 ]
 
-/** Members of written values that are not compared when they stand beside another one, and why not. */
-const members: readonly {
-  readonly name: string
-  readonly beside: string
-  readonly value?: RegExp
-  readonly why: string
-}[] = [
-  {
-    name: 'origin',
-    beside: 'delivery_info',
-    why: 'a retry of Celery takes the origin header for a message property as well; nobody reads it there',
-  },
-  {
-    name: 'argsrepr',
-    beside: 'retries',
-    value: /^"(\(7,\)|\[7\])"$/,
-    why: 'a retry sends the arguments as they came, a list; Celery makes a tuple of them; only shown to people',
-  },
-  {
-    name: 'chain',
-    beside: 'errbacks',
-    value: /^(null|\[\])$/,
-    why: 'the last step of a chain has an empty list from Celery, null from us: for both, nothing follows',
-  },
-]
-
 describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () => {
-  let sides: readonly Side[] = []
-  let count = 0
-  const id = (): string => `00000000-0000-4000-8000-${String(++count).padStart(12, '0')}`
-
-  beforeAll(async () => {
-    sides = await Promise.all([pythonSide(), nodeSide()])
-  }, 60_000)
-  afterAll(async () => {
-    await Promise.all(sides.map((side) => side.close()))
-  })
-
-  async function both<T>(run: (side: Side) => Promise<T>): Promise<[T, T]> {
-    return (await Promise.all(sides.map(run))) as [T, T]
-  }
+  const { both, id } = useSides(() => Promise.all([pythonSide(), nodeSide()]))
 
   /** Everything in the database, without what may differ. */
   async function state(side: Side, normal: Normal): Promise<Record<string, unknown>> {
@@ -161,12 +123,7 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
       await side.monitor.commands()
       await run(side)
       const commands = await side.monitor.commands()
-      const normal = new Normal((name, value, of) =>
-        members.some(
-          (each) =>
-            each.name === name && each.beside in of && (each.value?.test(JSON.stringify(value)) ?? true),
-        ),
-      )
+      const normal = new Normal(passesOver)
       const effects = normal.effects(
         commands,
         (what, key, rest) =>
@@ -192,14 +149,8 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
   }
 
   describe('publishing', () => {
-    const signature = (task: string, options: Settings = {}): Settings => ({
-      task,
-      args: [1],
-      kwargs: {},
-      options: { task_id: `id-of-${task}`, ...options },
-      subtask_type: null,
-      immutable: false,
-    })
+    const signature = (task: string, options: Settings = {}): Settings =>
+      signatureOf(task, [1], { task_id: `id-of-${task}`, ...options })
     const clients: Readonly<Record<string, Settings>> = {
       plain: {},
       old: { task_protocol: 1 },
@@ -295,7 +246,7 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
   })
 
   describe('working', () => {
-    let started: WireWorker[] = []
+    const workers = useWorkers()
 
     const send = (side: Side, name: string, fields: Settings, client = 'worker'): Promise<unknown> =>
       side.do(client, 'send', { name, ...fields })
@@ -331,9 +282,6 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
         await clean(side)
       })
     })
-    afterAll(async () => {
-      await Promise.all(started.map((worker) => worker.stop()))
-    })
 
     it('PUB-073 PUB-074 PUB-075 PUB-077 RES-021 a starting worker declares itself and returns what another one abandoned', async () => {
       const taskId = id()
@@ -347,17 +295,12 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
         client.disconnect()
       })
       await same(async (side) => {
-        started[sides.indexOf(side)] = await side.worker(queues, 'work')
+        await workers.start(side, queues, 'work')
         await settled(side, 'it ran', taskId)
       })
     })
 
-    interface RunFields {
-      readonly args?: readonly unknown[]
-      readonly options?: Settings
-    }
-    type Run = readonly [title: string, name: string, fields: RunFields, stored?: boolean, client?: string]
-    const runs: readonly Run[] = [
+    const runs = casesOf([
       ['PUB-073 RES-021 success, acknowledged early', 'wire.add', { args: [1, 2] }],
       ['PUB-073 RES-021 a failure', 'wire.fail', {}],
       ['PUB-073 RES-021 success, acknowledged late', 'wire.late', { args: [{ a: [1, 'ä'] }] }],
@@ -373,11 +316,8 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
       ['PUB-073 a delay', 'wire.add', { args: [1, 1], options: { countdown: 0.4 } }],
       ['RES-021 a stamped task', 'wire.add', { args: [1, 1], options: { stamped_headers: ['s'], s: 'x' } }],
       ['RES-021 protocol 1', 'wire.add', { args: [1, 1] }, true, 'old worker'],
-    ]
-    const ran = runs.map(([title, name, fields, stored = true, client = 'worker']) => {
-      return [title, { name, fields, stored, client }] as const
-    })
-    it.each(ran)('%s is settled and stored alike', async (_title, { name, fields, stored, client }) => {
+    ])
+    it.each(runs)('%s is settled and stored alike', async (_title, { name, fields, stored, client }) => {
       const taskId = id()
       await same(async (side) => {
         await send(side, name, { ...fields, options: { task_id: taskId, ...fields.options } }, client)
@@ -398,14 +338,8 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
       }
     })
 
-    const follow = (task: string, taskId: string, args: readonly unknown[] = []): Settings => ({
-      task,
-      args,
-      kwargs: {},
-      options: { task_id: taskId },
-      subtask_type: null,
-      immutable: false,
-    })
+    const follow = (task: string, taskId: string, args: readonly unknown[] = []): Settings =>
+      signatureOf(task, args, { task_id: taskId })
     it('PUB-070 RES-021 a callback is sent alike', async () => {
       const [first, second] = [id(), id()]
       await same(async (side) => {
@@ -496,9 +430,8 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
           await send(side, 'wire.add', { args: [at, 0], options })
           await eventually(`${side.name} holds it`, async () => (await held(side)) === at + 1)
         }
-        await started[sides.indexOf(side)]?.stop()
+        await workers.stop(side)
       })
-      started = []
     })
   })
 
@@ -560,15 +493,12 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
       broker_transport_options: { global_keyprefix: 'pfx:' },
       result_backend_transport_options: { global_keyprefix: 'rp' },
     }
-    let started: WireWorker[] = []
+    const workers = useWorkers()
     beforeAll(async () => {
       await both(async (side) => {
         await side.use('extended', settings)
         await clean(side)
       })
-    })
-    afterAll(async () => {
-      await Promise.all(started.map((worker) => worker.stop()))
     })
     const run = async (side: Side, name: string, fields: Settings, taskId: string): Promise<void> => {
       const client = side.server.client()
@@ -583,7 +513,7 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
 
     it('PUB-078 PUB-077 a worker with a prefix declares itself alike', async () => {
       await same(async (side) => {
-        started[sides.indexOf(side)] = await side.worker(settings, 'work')
+        await workers.start(side, settings, 'work')
         await eventually(`${side.name} listens`, () => side.monitor.saw('PSUBSCRIBE'))
       })
     })
@@ -604,9 +534,8 @@ describe.skipIf(noRedis)('Celery and celeriac on Redis, command by command', () 
     )
     it('PUB-078 a worker with a prefix takes itself away alike', async () => {
       await same(async (side) => {
-        await started[sides.indexOf(side)]?.stop()
+        await workers.stop(side)
       })
-      started = []
     })
   })
 })
