@@ -1,5 +1,7 @@
 /** The TypeScript side of the interop tests: an app on the shop's folders, and the tasks that Python sends to. */
-import { type AppOptions, Celery, Ignore, Reject } from '../src/index.js'
+import { afterEach } from 'vitest'
+import { type AppOptions, Celery, Ignore, type Logger, Reject } from '../src/index.js'
+import { silentLogger } from '../src/logger.js'
 import type { Shop } from './harness.js'
 
 /** Everything a message may come in. */
@@ -18,6 +20,31 @@ export function nodeApp(shop: Shop, settings: AppOptions = {}): Celery {
     taskRoutes: { 'node.*': { queue: 'node' }, 'py.*': { queue: 'celery' } },
     ...settings,
   })
+}
+
+/** Makes apps of the shop that is there by then for the tests of this `describe`; each is closed after its test. */
+export function useNodeApps(shop: () => Shop, defaults: AppOptions = {}): (settings?: AppOptions) => Celery {
+  const opened: Celery[] = []
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((app) => app.close()))
+  })
+  return (settings = {}) => {
+    const app = nodeApp(shop(), { ...defaults, ...settings })
+    opened.push(app)
+    return app
+  }
+}
+
+/** A logger, and what it was told at INFO. */
+export function hearing(): { readonly logger: Logger; readonly said: readonly string[] } {
+  const said: string[] = []
+  const logger: Logger = {
+    ...silentLogger,
+    info: (_fields, message) => void said.push(message ?? ''),
+    child: () => logger,
+    isLevelEnabled: () => true,
+  }
+  return { logger, said }
 }
 
 /** A class of the application, unknown to Python. */

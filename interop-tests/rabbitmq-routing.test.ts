@@ -1,9 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Celery, Reject } from '../src/index.js'
 import { silentLogger } from '../src/logger.js'
 import { type RabbitBroker, RabbitKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
-import { eventually, nodeApp } from './node-app.js'
+import { eventually, useNodeApps } from './node-app.js'
 import { noRabbit } from './rabbitmq-server.js'
 import { freePort, skipNote } from './redis-server.js'
 
@@ -34,12 +34,7 @@ describe.skipIf(noRabbit)(`queues of RabbitMQ that both languages declare${skipN
   let shop: Shop
   let python: Driver
   let app: Celery
-  const opened: Celery[] = []
-  const open = (settings = {}): Celery => {
-    const next = nodeApp(shop, { taskQueues: queues, taskRoutes: null, ...settings })
-    opened.push(next)
-    return next
-  }
+  const open = useNodeApps(() => shop, { taskQueues: queues, taskRoutes: null })
   /** A worker that tells what it ran, in order. */
   const workerOn = async (names: string[], ran: unknown[]) => {
     const own = open()
@@ -60,9 +55,6 @@ describe.skipIf(noRabbit)(`queues of RabbitMQ that both languages declare${skipN
   })
   beforeEach(() => {
     app = open()
-  })
-  afterEach(async () => {
-    await Promise.all(opened.splice(0).map((each) => each.close()))
   })
 
   it('PUB-050 PUB-057 a topic and a fanout exchange route alike, whoever declared and whoever sends', async () => {

@@ -1,11 +1,10 @@
 /** `rpc://` with Celery on the other side of every wait: many at once, lost queues, results that nobody asks for. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { Celery, Logger, Worker } from '../src/index.js'
-import { silentLogger } from '../src/logger.js'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Worker } from '../src/index.js'
 import { createAmqpTransport } from '../src/transport/amqp-transport.js'
 import { type RabbitBroker, RabbitKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
-import { eventually, nodeApp, nodeTasks } from './node-app.js'
+import { eventually, hearing, nodeApp, nodeTasks, useNodeApps } from './node-app.js'
 import { noRabbit } from './rabbitmq-server.js'
 import { skipNote } from './redis-server.js'
 
@@ -21,12 +20,7 @@ describe.skipIf(noRabbit)(`results as messages between the languages${skipNote(n
   const gate = new Promise<void>((resolve) => (openGate = resolve))
   const started: string[] = []
   const gated: string[] = []
-  const opened: Celery[] = []
-  const open = (settings = {}): Celery => {
-    const next = nodeApp(shop, settings)
-    opened.push(next)
-    return next
-  }
+  const open = useNodeApps(() => shop)
 
   beforeAll(async () => {
     broker = await kind.start()
@@ -42,9 +36,6 @@ describe.skipIf(noRabbit)(`results as messages between the languages${skipNote(n
     await Promise.all([worker.start(), shop.startPythonWorker({ queues: ['celery'] })])
     python = await shop.client()
   }, 120_000)
-  afterEach(async () => {
-    await Promise.all(opened.splice(0).map((each) => each.close()))
-  })
   afterAll(async () => {
     openGate()
     await worker?.stop()
@@ -146,13 +137,7 @@ describe.skipIf(noRabbit)(`results as messages between the languages${skipNote(n
   })
 
   it('RES-031 a client that lost its connection gets what a Python worker sends after it is back', async () => {
-    const said: string[] = []
-    const logger: Logger = {
-      ...silentLogger,
-      info: (_fields, message) => void said.push(message ?? ''),
-      child: () => logger,
-      isLevelEnabled: () => true,
-    }
+    const { logger, said } = hearing()
     const client = open({ logger })
     // Nobody consumes this queue yet.
     const result = await client.sendTask('py.add', { args: [20, 1], queue: 'later' })

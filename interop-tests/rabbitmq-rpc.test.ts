@@ -1,9 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type Celery, chain, chord, group, type Logger } from '../src/index.js'
-import { silentLogger } from '../src/logger.js'
+import { type Celery, chain, chord, group } from '../src/index.js'
 import { type RabbitBroker, RabbitKind } from './brokers.js'
 import { type Driver, Shop } from './harness.js'
-import { eventually, nodeApp, nodeTasks } from './node-app.js'
+import { eventually, hearing, nodeTasks, useNodeApps } from './node-app.js'
 import { describeNodeToPython } from './node-to-python.suite.js'
 import { describePythonToNode } from './python-to-node.suite.js'
 import { noRabbit } from './rabbitmq-server.js'
@@ -23,15 +22,10 @@ describe.skipIf(noRabbit)(`results as messages over RabbitMQ${skipNote(noRabbit)
   let python: Driver
   let app: Celery
   let worker: ReturnType<Celery['worker']>
-  const opened: Celery[] = []
   let ran: string[] = []
   let openGate = (): void => {}
   let gate: Promise<void>
-  const open = (settings = {}): Celery => {
-    const next = nodeApp(shop, settings)
-    opened.push(next)
-    return next
-  }
+  const open = useNodeApps(() => shop)
 
   beforeAll(async () => {
     broker = await kind.start()
@@ -60,7 +54,6 @@ describe.skipIf(noRabbit)(`results as messages over RabbitMQ${skipNote(noRabbit)
   afterEach(async () => {
     openGate()
     await worker.stop()
-    await Promise.all(opened.splice(0).map((each) => each.close()))
   })
 
   it('RES-031 RES-033 TSK-090 Python, which has not waited yet, polls the states that a TypeScript task passes', async () => {
@@ -101,13 +94,7 @@ describe.skipIf(noRabbit)(`results as messages over RabbitMQ${skipNote(noRabbit)
   })
 
   it('RES-031 a client that lost its connection declares its queue again and gets what is sent then', async () => {
-    const said: string[] = []
-    const logger: Logger = {
-      ...silentLogger,
-      info: (_fields, message) => void said.push(message ?? ''),
-      child: () => logger,
-      isLevelEnabled: () => true,
-    }
+    const { logger, said } = hearing()
     const client = open({ logger })
     const first = await client.sendTask('node.add', { args: [1, 1], queue: 'node' })
     expect(await first.get({ timeout })).toBe(2)
