@@ -5,18 +5,31 @@
 #   scripts/rabbitmq-4.sh trixie    RabbitMQ 4.0 in .servers/rabbitmq-trixie, started by bin/rabbitmq-server there
 #   scripts/rabbitmq-4.sh forky     RabbitMQ 4.3
 #
-# apt fetches the packages with folders of its own and checks their signatures; Erlang then runs with the C library that
-# came with it. Quick when it is there already, and safe to call from several processes at once.
+# apt fetches the packages with folders of its own, from the mirror that this machine has its Debian from or else from the
+# public one, and checks their signatures; Erlang then runs with the C library that came with it. Quick when it is there
+# already, and safe to call from several processes at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 suite=${1:?which suite of Debian: trixie or forky}
-mirror=http://deb.debian.org/debian
+public=http://deb.debian.org/debian
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 folder=$PWD/.servers/rabbitmq-$suite
 
 fail() {
   echo "rabbitmq-4: $*" >&2
   exit 1
+}
+
+# Those that apt is told to have Debian from, then the public one. One that has no such suite, signed by Debian, is passed
+# over: a source of somebody else's may use Debian's names.
+mirrors() {
+  local codename
+  codename=$(. /etc/os-release && echo "$VERSION_CODENAME") || codename=none
+  {
+    apt-get update --print-uris 2>/dev/null |
+      sed -nE "s#^'(.*)/dists/($codename|oldstable|stable|testing|sid)/InRelease'.*#\1#p" || true
+    echo "$public"
+  } | awk '!seen[$0]++'
 }
 
 mkdir -p "$folder"
@@ -31,10 +44,10 @@ done
 [ -r "$keyring" ] || fail "no $keyring (of the package debian-archive-keyring) to check Debian's signatures with"
 echo "rabbitmq-4: fetching the RabbitMQ of Debian $suite" >&2
 
+mirrors=$(mirrors)
 rm -rf "$folder"
 mkdir -p "$folder"/{apt/lists/partial,packages/partial,bin}
 touch "$folder/apt/status"
-echo "deb [signed-by=$keyring] $mirror $suite main" >"$folder/apt/sources.list"
 cat >"$folder/apt/apt.conf" <<CONF
 Dir::Etc::SourceList "$folder/apt/sources.list";
 Dir::Etc::SourceParts "-";
@@ -50,7 +63,15 @@ CONF
 export APT_CONFIG=$folder/apt/apt.conf
 log=$folder/apt/log
 
-apt-get update -qq >"$log" 2>&1 || fail "$(cat "$log")"
+found=
+for mirror in $mirrors; do
+  echo "deb [signed-by=$keyring] $mirror $suite main" >"$folder/apt/sources.list"
+  if apt-get update -qq >"$log" 2>&1; then
+    found=$mirror
+    break
+  fi
+done
+[ -n "$found" ] || fail "$(cat "$log")"
 # What Erlang is linked to is among the libraries; the tools that the package scripts want are not needed.
 packages=$(apt-get install --simulate rabbitmq-server 2>"$log" |
   sed -nE '/^Inst libpython/d; s/^Inst (rabbitmq-server|erlang-[^ ]+|lib[^ ]+|zlib1g) .*/\1/p') || fail "$(cat "$log")"
