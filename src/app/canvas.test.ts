@@ -373,6 +373,47 @@ describe('sending a canvas', () => {
     expect(JSON.stringify(bodies().at(-1)?.embed.chain)).toContain('celery.group')
   })
 
+  it('CNV-044 CNV-157 counts the countdown of a chord once: its header begins late, and its body at once after that', async () => {
+    const { add, xsum } = tasksOf(app)
+    await chain(group(add.s(1, 1), add.s(2, 2)), xsum.s()).applyAsync({ countdown: 60 })
+    expect(headers().map(({ eta }) => typeof eta)).toEqual(['string', 'string'])
+    for (const { embed } of bodies()) expect(embed['chord']).not.toHaveProperty('options.countdown')
+  })
+
+  it('CNV-045 gives the callback of a chain to each member of a group at its end, beside their own', async () => {
+    const { add, text } = tasksOf(app)
+    const own = add.s(1)
+    own.link(text.s())
+    const made = chain(add.s(1, 1), group(own, add.s(2)))
+    made.link(text.s('chain'))
+    await made.applyAsync()
+    const [{ embed } = {} as Body] = bodies()
+    const [last] = embed['chain'] as readonly [SignatureData]
+    const { tasks } = last['kwargs'] as {
+      readonly tasks: readonly { readonly options: { link: SignatureData[] } }[]
+    }
+    expect(tasks.map(({ options }) => options.link.map(({ args }) => args))).toEqual([
+      [[], ['chain']],
+      [['chain']],
+    ])
+    expect(tasks.flatMap(({ options }) => options.link.map(({ immutable }) => immutable))).not.toContain(true)
+    // As Celery writes it.
+    const python = signatureFromData(app, { ...last, options: { link: [text.s('python')] } } as never)
+    await python.applyAsync({ args: [2] })
+    expect(
+      bodies()
+        .slice(1)
+        .map(({ embed: { callbacks } }) => (callbacks as unknown[]).length),
+    ).toEqual([3, 2])
+  })
+
+  it('CNV-030 sends a chord whose body turns out to be an empty group', async () => {
+    const { add } = tasksOf(app)
+    const result = await chord([add.s(1, 1)], group([] as Signature<[number[]], number>[])).applyAsync()
+    expect(app.outgoing).toHaveLength(1)
+    expect(await result.get()).toEqual([])
+  })
+
   it('CNV-061 refuses callbacks for a group as a whole', async () => {
     const { add, text } = tasksOf(app)
     await expect(group(add.s(1, 1)).applyAsync({ link: text.s() })).rejects.toThrow('use a chord')
@@ -516,6 +557,9 @@ describe('one task for many items', () => {
     await add.chunks(pairs, 3).group().pipe(text.s()).applyAsync()
     await group(add.s(1, 1), text.s(1)).applyAsync()
     await chain(text.s(1), add.s(2) as never).applyAsync()
+    // A later step of a chain, as a worker sends it.
+    const step = JSON.parse(JSON.stringify(text.map([1, 2]))) as SignatureData
+    await signatureFromData(app, step).applyAsync({ args: [1] })
     const sent = app.outgoing.map(({ envelope, to }) => [envelope.headers['task'], to.routingKey])
     expect(sent).toEqual([
       ['celery.starmap', 'sums'],
@@ -526,6 +570,7 @@ describe('one task for many items', () => {
       ['t.add', 'sums'],
       ['t.text', 'texts'],
       ['t.text', 'texts'],
+      ['celery.map', 'texts'],
     ])
   })
 })

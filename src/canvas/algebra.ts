@@ -161,6 +161,15 @@ export function signatureFromData(app: SignatureApp, data: unknown): Member {
 
 function plainFrom(app: SignatureApp, data: SignatureData, task: string): Member {
   const { args } = data
+  if (task === 'celery.map' || task === 'celery.starmap') {
+    const { kwargs, options, immutable } = data as Readonly<Record<string, unknown>>
+    const { task: mapped, it } = recordOf(kwargs, 'kwargs', task)
+    // It goes where the task in it goes, as the first time (Celery sends a step of this kind by its own name).
+    if (immutable === true && isRecord(mapped) && Array.isArray(it)) {
+      const parts = { task: signatureFromData(app, mapped), it, options: recordOf(options, 'options', task) }
+      return new Mapped(app, task, parts)
+    }
+  }
   return new Signature(app, {
     task,
     args: listOf(args, task),

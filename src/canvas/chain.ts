@@ -156,7 +156,10 @@ export class Chain<
       groupIndex: typeof groupIndex === 'number' ? groupIndex : undefined,
       copies: true,
     })
-    for (const one of listOf(link)) tasks[0]?.link(one)
+    // At its end a group calls them for each of its members (surface CNV-045).
+    const [last] = tasks
+    for (const one of listOf(link))
+      for (const task of last instanceof Group ? last.tasks : [last]) task?.link(one)
     const start = tasks.pop()
     if (start === undefined) return undefined as AnyResult | undefined as H
     const chain = this.app.canvas.linksChains ? null : [...listOf(outer), ...tasks]

@@ -56,9 +56,11 @@ export class Chord<
     return 'chord'
   }
 
-  /** That of its body: a header may be empty, and then belongs to none (surface CNV-191). */
+  /** That of its body, or of its header: one of them may be empty, and then belongs to none (surface CNV-191). */
   override get app(): SignatureApp {
-    return this.ownBody?.app ?? this.ownApp
+    const { ownBody } = this
+    const isEmpty = ownBody instanceof Group && !ownBody.memberList.isOpen && ownBody.length === 0
+    return (isEmpty ? this.headerMembers.first?.app : undefined) ?? ownBody?.app ?? this.ownApp
   }
 
   /** The members of its header. */
@@ -214,7 +216,8 @@ export class Chord<
     sendHeader: (header: Group, call: WireCall) => AnyResult | undefined,
   ): H {
     const { app } = this
-    const { task_id: asked, ...given } = withListedSteps(call.options ?? {})
+    // A countdown is counted once, before the header; with it the body would be late a second time.
+    const { task_id: asked, countdown, ...given } = withListedSteps(call.options ?? {})
     const { task_id: own, ...stored } = this.wireOptions
     const isFree = call.args !== undefined && call.args.length > 0 && !this.isImmutable
     const args = isFree ? [...(call.args ?? []), ...this.args] : this.args
@@ -234,7 +237,11 @@ export class Chord<
     assertChords(app)
     if (header.memberList.isOpen) header.setWire({ task_id: gid, group_id: gid, chord: body })
     else announce(app, gid, header.freeze({ groupId: gid, chord: body, rootId }), body, outbox, call.unlock)
-    const headerCall = { args, kwargs: this.forHeader(call.kwargs), options: { ...forHeader, task_id: gid } }
+    const headerCall = {
+      args,
+      kwargs: this.forHeader(call.kwargs),
+      options: { ...forHeader, ...(countdown ? { countdown } : {}), task_id: gid },
+    }
     const headerResult = sendHeader(header.asHeader(), headerCall)
     if (headerResult !== undefined) startingAt(result).parent = headerResult
     return result

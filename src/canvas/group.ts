@@ -24,7 +24,7 @@ import {
 import type { SignatureApp } from './signature-app.js'
 import { namedOnce } from './signature-text.js'
 import { mergedStamps, type StampingVisitor, type Stamps, stampLinks } from './stamps.js'
-import { type WireOptions, withListedSteps } from './wire-options.js'
+import { linkables, type WireOptions, withListedSteps } from './wire-options.js'
 
 /** What goes into a group besides its members. */
 export interface GroupInit {
@@ -191,10 +191,10 @@ export class Group<
   }
 
   override async applyEagerly(call: WireCall): Promise<GroupResult<T>> {
-    const { options, gid, rootId } = this.sending(call)
+    const { options, gid, rootId, links } = this.sending(call)
     const results: AnyResult[] = []
     for (const [member, groupIndex] of inOrder(this.members.all)) {
-      const copy = member.cloneWire({})
+      const copy = withLinks(member.cloneWire({}), links)
       copy.freeze({ groupId: gid, rootId, groupIndex })
       results.push(await copy.applyEagerly({ ...this.callFor(call), options }))
     }
@@ -222,11 +222,11 @@ export class Group<
     sending: Sending,
     outbox: Outbox,
   ): AnyResult[] {
-    const { gid, rootId, chord, options } = sending
+    const { gid, rootId, chord, options, links } = sending
     const given = this.callFor(call)
     const results: AnyResult[] = []
     for (const [member, index] of inOrder(members)) {
-      const copy = member.cloneWire({})
+      const copy = withLinks(member.cloneWire({}), links)
       const groupIndex = sending.sent + index
       const result = copy.freeze({ groupId: gid, rootId, groupIndex }) as AnyResult
       sending.size += copy.chordSize()
@@ -260,13 +260,14 @@ export class Group<
   private sending(call: WireCall): Sending {
     const { add_to_parent: addToParent, ...given } = withListedSteps(call.options ?? {})
     const merged = mergeOptions(this.wireOptions, given, 'all')
-    const { task_id: known, chord, group_index: _index, ...options } = merged
+    const { task_id: known, chord, group_index: _index, link, link_error: linkError, ...options } = merged
     const gid = (known as string | undefined) || this.app.newId()
     return {
       gid,
       rootId: (options['root_id'] as string | null | undefined) ?? undefined,
       chord,
       options: { ...options, group_id: gid },
+      links: { link, linkError },
       addsToParent: addToParent !== false,
       sent: 0,
       size: 0,
@@ -291,6 +292,12 @@ export class Group<
   }
 }
 
+/** Callbacks and errbacks that a group was given, for every member. */
+interface Links {
+  readonly link: unknown
+  readonly linkError: unknown
+}
+
 /** One sending of a group. */
 interface Sending {
   readonly gid: string
@@ -298,6 +305,7 @@ interface Sending {
   readonly chord: unknown
   /** Of every member. */
   readonly options: WireOptions
+  readonly links: Links
   readonly addsToParent: boolean
   /** Members planned so far. */
   sent: number
@@ -311,6 +319,13 @@ function refuseLinks({ options = {} }: WireCall): void {
     throw new InvalidArgumentError('Cannot add link to group: use a chord')
   if (options['link_error'] !== undefined && options['link_error'] !== null)
     throw new InvalidArgumentError('Cannot add link to group: do that on individual tasks')
+}
+
+/** Celery's chain gives its callbacks to the group at its end so, where they take the place of the members' own; here both stay. */
+function withLinks(member: Member, { link, linkError }: Links): Member {
+  for (const callback of linkables(link)) member.link(callback)
+  for (const errback of linkables(linkError)) member.linkError(errback)
+  return member
 }
 
 /** Members with their index; those of a nested group with their index there (surface CNV-066). */

@@ -169,6 +169,6 @@ function isObjectLike(value: unknown): value is object {
 }
 
 /** One or many callbacks as a list. */
-export function linkables(value: Linkable | readonly Linkable[] | undefined): readonly Linkable[] {
-  return value === undefined ? [] : (asList(value) as readonly Linkable[])
+export function linkables(value: unknown): readonly Linkable[] {
+  return value === undefined || value === null ? [] : (asList(value) as readonly Linkable[])
 }

@@ -94,13 +94,10 @@ export async function failChord(
   // A body that is a group has nobody who waits for it as a whole: its members get the error itself.
   const isGroup = whole instanceof Group
   const error = isGroup ? cause : chordError
-  const inherited = listOf(whole.options['link_error'])
-  for (const waiting of awaited(whole)) {
-    try {
-      await tellErrbacks(host, applier, waiting, inherited, error)
-    } finally {
-      await endUnrun(host, applier, waiting, 'FAILURE', error)
-    }
+  try {
+    for (const telling of tellings(host, whole)) await tellErrbacks(host, applier, telling, error)
+  } finally {
+    for (const waiting of awaited(whole)) await endUnrun(host, applier, waiting, 'FAILURE', error)
   }
   const { id } = whole
   if (isGroup && id !== undefined) {
@@ -136,18 +133,43 @@ export async function revokeUnrunParts(
   }
 }
 
+/** Errbacks, and the task that they are told of. */
+interface Telling {
+  readonly unrun: Member
+  readonly id: string | undefined
+  readonly errbacks: readonly Linkable[]
+}
+
+/**
+ * Whose errbacks are called for a body that will not run. Those of a chain are called once, with the id of its result
+ * (CNV-113); of its steps only the first has failed, as it would have by itself (CNV-054).
+ */
+function tellings(host: Host, unrun: Member, around: readonly Linkable[] = []): readonly Telling[] {
+  const errbacks = [...listOf(unrun.options['link_error']), ...around]
+  if (unrun instanceof Group) return unrun.tasks.flatMap((member) => tellings(host, member, errbacks))
+  if (unrun instanceof Chord) return tellings(host, unrun.body, errbacks)
+  if (!(unrun instanceof Chain)) return [{ unrun, id: unrun.id, errbacks }]
+  const last = awaited(unrun).at(-1)
+  const [first] = unrun.tasks
+  if (last === undefined || first === undefined) return []
+  const isTold = (errback: Linkable): boolean =>
+    errbacks.some((one) => signatureFromData(host, one).equals(errback))
+  const others = tellings(host, first).map((telling) => ({
+    ...telling,
+    errbacks: telling.errbacks.filter((errback) => !isTold(errback)),
+  }))
+  return [{ unrun: last, id: unrun.id ?? last.id, errbacks }, ...others]
+}
+
 async function tellErrbacks(
   host: Host,
   applier: Applier,
-  unrun: Member,
-  inherited: readonly Linkable[],
+  { unrun, id, errbacks: told }: Telling,
   error: RemoteError,
 ): Promise<void> {
-  const { id } = unrun
   // Linked anew, since none is linked twice.
-  const own = listOf(unrun.options['link_error'])
   unrun.setWire({ link_error: [] })
-  for (const errback of [...own, ...inherited]) unrun.linkError(errback)
+  for (const errback of told) unrun.linkError(errback)
   const errbacks = listOf(unrun.options['link_error'])
   if (!id || errbacks.length === 0) return
   const rootId = unrun.options['root_id']

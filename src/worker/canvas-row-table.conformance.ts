@@ -73,6 +73,12 @@ const bodies: Readonly<Record<string, Node>> = {
 }
 
 const oneChain: readonly Row[] = [
+  {
+    name: 'CNV-045 the callback of a chain with a group at its end is called by each member',
+    canvas: linked(chained(just(1), pair(just(2), just(3))), 'callback'),
+    gives: [2, 3],
+    notes: ['callback', 'callback'],
+  },
   { name: 'CNV-147 three steps', canvas: pipe(add(4, 4), add(8), add(16)), gives: 32 },
   { name: 'CNV-148 one step', canvas: chained(add(3, 4)), gives: 7 },
   { name: 'CNV-148 a chain of a chain', canvas: { list: [{ list: [identity(42)] }] }, gives: 42 },
@@ -771,6 +777,21 @@ const errors: readonly Row[] = [
     notes: ['failed', 'err'],
     check: (_answer, notes) => expect(new Set(notes.map(({ id }) => id)).size).toBe(1),
   },
+  ...Object.entries<Node>({
+    'a chain': chained(just(1), just(2), just(3)),
+    'a chain with a group': chained(just(1), pair(just(2), just(3)), just(4)),
+  }).flatMap(([kind, body]): Row[] =>
+    ['a chord', 'an upgraded chord'].map((which) => ({
+      name: `CNV-113 CNV-201 the errback of ${which} whose body is ${kind} is called once when the header fails`,
+      canvas: withErr(
+        which === 'a chord' ? chorded([just(1), fails], body) : chained(pair(just(1), fails), body),
+        'err',
+      ),
+      fails: 'ValueError',
+      notes: ['err'],
+      check: ({ tree }, [told]) => expect(told?.id).toBe((tree as Tree)[0][0]),
+    })),
+  ),
   {
     name: 'CNV-201 the errback of a chord of whose header 42 fail',
     canvas: withEcho(
