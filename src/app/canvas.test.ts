@@ -42,6 +42,18 @@ function bodies(of: RecordingApp = app): Body[] {
 const headers = (of: RecordingApp = app): readonly Readonly<Record<string, unknown>>[] =>
   of.outgoing.map(({ envelope }) => envelope.headers)
 
+it('RES-023 has the store tell of the members of a group that is sent, and not of the parts of a chord', async () => {
+  const { add, xsum } = tasksOf(app)
+  const expected: string[] = []
+  vi.spyOn(app.backend as { expect(id: string): Promise<void> }, 'expect').mockImplementation(async (id) => {
+    expected.push(id)
+  })
+  await chord([add.s(1, 1), add.s(2, 2)], xsum.s()).applyAsync()
+  expect(expected).toEqual([])
+  const members = await group([add.s(1, 1), add.s(2, 2)]).applyAsync()
+  expect(expected).toEqual(members.results.map(({ id }) => id))
+})
+
 describe('the algebra of signatures', () => {
   it('CNV-016 refuses what is no signature', () => {
     const { add } = tasksOf(app)

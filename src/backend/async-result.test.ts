@@ -136,6 +136,19 @@ describe('AsyncResult', () => {
     expect(await new AsyncResult(id, context, { parent: header }).get({ propagate: false })).toBe('anyway')
   })
 
+  it('RES-047 looks at the parents at every interval, and once more before it gives up', async () => {
+    const parent = new AsyncResult(`${id}-p`, context)
+    const failed = metaOf(`${id}-p`, 'FAILURE', boom)
+    const last = new AsyncResult(id, context, { parent })
+    const waiting = outcome(last.get({ timeout: 10, interval: 0.01 }))
+    await backend.store(failed)
+    expect(await waiting).toMatchObject({ taskId: `${id}-p` })
+    await backend.forget(`${id}-p`)
+    const late = outcome(last.get({ timeout: 0.05, interval: 10 }))
+    await backend.store(failed)
+    expect(await late).toMatchObject({ taskId: `${id}-p` })
+  })
+
   it('RES-048 calls the callback with the value, or with the error when it is not thrown', async () => {
     const calls: unknown[] = []
     const callback = (...args: unknown[]): void => void calls.push(args)

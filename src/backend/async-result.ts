@@ -15,6 +15,7 @@ import { assertWillNotBlock } from './allow-join.js'
 import type { AnyResult, GetOptions, ResultTuple, ThrowOptions, WaitOptions } from './any-result.js'
 import { collectValues, graphOf, iterateDependencies, leafValue } from './dependencies.js'
 import { GroupResult } from './group-result.js'
+import { ParentErrors } from './parent-errors.js'
 import type { ResultContext, RevokeOptions } from './result-context.js'
 import type { ResultGraph } from './result-graph.js'
 import { buildResult } from './result-tuple.js'
@@ -76,8 +77,9 @@ export class AsyncResult<R = unknown> implements AnyResult {
     if (this.#cache !== undefined) return this.#valueOf(this.#cache, throwing)
     const bound = new WaitBound(this.#context, options)
     try {
-      const parents = followParents && propagate ? tasksOf(this.parent) : []
-      if (parents.length > 0) await bound.until(this.#throwParentError(parents))
+      const follows = followParents && propagate && this.parent !== undefined
+      const parents = follows ? new ParentErrors(this.#context.backend, this.parent) : undefined
+      if (parents !== undefined) await bound.until(parents.look())
       return this.#valueOf(await this.#wait(bound, options, parents), throwing)
     } finally {
       bound.end()
@@ -214,7 +216,7 @@ export class AsyncResult<R = unknown> implements AnyResult {
       if (this.#cache === undefined) {
         const bound = new WaitBound(this.#context, options)
         try {
-          await this.#wait(bound, options, [])
+          await this.#wait(bound, options)
         } finally {
           bound.end()
         }
@@ -308,34 +310,30 @@ export class AsyncResult<R = unknown> implements AnyResult {
     return `<${this.constructor.name}: ${this.id}>`
   }
 
-  async #wait(bound: WaitBound, options: TaskGetOptions, parents: readonly AnyResult[]): Promise<ResultMeta> {
+  async #wait(bound: WaitBound, options: TaskGetOptions, parents?: ParentErrors): Promise<ResultMeta> {
     const { backend } = this.#context
     this.#context.beforeRead?.()
-    const ids = [this.id, ...parents.map(String)]
+    if (parents !== undefined) bound.repeat(() => parents.lookAside())
+    // Who asks for messages gets those of the parents, too.
+    const ids = options.onMessage === undefined ? [this.id] : [this.id, ...(parents?.ids ?? [])]
     for await (const meta of backend.watch(ids, { signal: bound.signal, ...intervalOf(options) })) {
       options.onMessage?.(meta)
-      if (meta.taskId === this.id) return this.#keep(meta)
-      if (PROPAGATE_STATES.has(meta.state)) throw toTaskError(meta)
+      if (meta.taskId !== this.id) continue
+      // A body fails because of a part, whose error says more.
+      if (parents !== undefined && PROPAGATE_STATES.has(meta.state)) await bound.until(parents.lookAside())
+      return this.#keep(meta)
     }
     bound.check()
     // A result that came with the last tick of the clock is not thrown away.
     const last = await bound.lastLook(backend.fetch(this.id))
     if (last !== undefined && READY_STATES.has(last.state)) return this.#keep(last)
+    if (parents !== undefined) await bound.lastLook(parents.look())
     throw new ResultTimeoutError(
       this.id,
       `The operation timed out: task ${this.id} was ${last?.state ?? 'PENDING'} after ${options.timeout} s. It goes on, ` +
         `and its result can still be asked for. PENDING may also mean that the id is unknown, that no worker serves ` +
         `its queue, or that the worker stores results elsewhere than in ${backend.displayUrl}.`,
     )
-  }
-
-  /** Oldest first, as `_maybe_reraise_parent_error`. */
-  async #throwParentError(parents: readonly AnyResult[]): Promise<void> {
-    const metas = await this.#context.backend.fetchMany(parents.map(String))
-    for (const parent of parents) {
-      const meta = metas.get(String(parent))
-      if (meta !== undefined && PROPAGATE_STATES.has(meta.state)) throw toTaskError(meta)
-    }
   }
 
   #valueOf(meta: ResultMeta, { propagate = true, callback }: ThrowOptions): R | TaskError {
@@ -366,17 +364,6 @@ export async function restoreGroup(id: string, context: ResultContext): Promise<
   if (tuple === undefined) return undefined
   const result = resultFromTuple(tuple, context)
   return result instanceof GroupResult ? result : undefined
-}
-
-/** The tasks among a result's parents, oldest first; a group stands for its members. */
-function tasksOf(parent: AnyResult | undefined): readonly AnyResult[] {
-  const generations: (readonly AnyResult[])[] = []
-  for (let node = parent; node !== undefined; node = node.parent) generations.push(membersOf(node))
-  return generations.reverse().flat()
-}
-
-function membersOf(result: AnyResult): readonly AnyResult[] {
-  return result.results === undefined ? [result] : result.results.flatMap(membersOf)
 }
 
 function intervalOf({ interval }: Pick<WaitOptions, 'interval'>): { readonly interval?: number } {

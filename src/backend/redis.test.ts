@@ -5,9 +5,11 @@ import { createCodec } from '../../protocol/serializers.js'
 import { systemClock } from '../clock.js'
 import { BackendStoreError, BackendUnavailableError } from '../errors.js'
 import { silentLogger } from '../logger.js'
+import { AsyncResult } from './async-result.js'
 import { describeBackend, metaOf } from './backend.conformance.js'
 import type { ResultBackend } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
+import { GroupResult } from './group-result.js'
 import { openBackend } from './open.js'
 import { RedisResultStore } from './redis.js'
 import { redisBackendTarget } from './redis-target.js'
@@ -262,6 +264,27 @@ describe.skipIf(noRedis)('redis results', () => {
     expect(await found('heard-old')).toEqual([])
   })
 
+  it('RES-047 tells who waits for the body of a chord of the body alone, and of the part that made it fail', async () => {
+    const backend = open()
+    const context = { backend, clock: systemClock(), insideTask: () => false }
+    const parts = ['of-a', 'of-b', 'of-c'].map((id) => new AsyncResult(`part-${id}`, context))
+    const parent = new GroupResult('header', parts, context)
+    const waiting = new AsyncResult('body-of', context, { parent }).get({ timeout: 10, interval: 5 })
+    const heard = async (): Promise<string[]> => (await subscriptions()).filter((one) => /-of/.test(one))
+    await vi.waitFor(async () => expect(await heard()).toEqual(['celery-task-meta-body-of']), { interval: 5 })
+    const failure = (type: string): object => ({
+      type,
+      module: 'builtins',
+      args: ['no'],
+      traceback: undefined,
+    })
+    await open().store(metaOf('part-of-a', 'SUCCESS', 1))
+    await open().store(metaOf('part-of-b', 'FAILURE', failure('KeyError')))
+    await open().store(metaOf('body-of', 'FAILURE', failure('ChordError')))
+    await expect(waiting).rejects.toMatchObject({ taskId: 'part-of-b', excType: 'KeyError' })
+    expect(await heard()).toEqual([])
+  })
+
   it('RES-023 stops listening for what was expected and never came, when something else is expected', async () => {
     const system = systemClock()
     let shiftMs = 0
@@ -397,6 +420,33 @@ describe.skipIf(noRedis)('redis results', () => {
       await chords?.partDone('c2c', 0, metaOf('a', 'SUCCESS', 2))
       const parts = await chords?.partDone('c2c', 0, metaOf('aa', 'SUCCESS', 3))
       expect(parts?.map(({ taskId }) => taskId)).toEqual(['a', 'aa', 'b'])
+    })
+
+    it('CNV-105 CNV-110 reads parts that came one by one, and says which cannot be read', async () => {
+      const { chords } = open()
+      const add = (id: string, member: string, place: number): Promise<unknown> =>
+        server.client().zadd(`celery-taskset-meta-${id}.j`, place, member)
+      await chords?.begin('c2d', 4)
+      await add('c2d', '[1, "long", "SUCCESS", 12345678901234567890]', 0)
+      await add(
+        'c2d',
+        '[1, "failed", "FAILURE", {"exc_type": "KeyError", "exc_message": ["k"], "exc_module": "builtins"}]',
+        1,
+      )
+      await add('c2d', '[1, "nan", "SUCCESS", NaN]', 2)
+      const parts = await chords?.partDone('c2d', 3, metaOf('last', 'SUCCESS', 'ø'))
+      expect(parts?.map(({ taskId, state, result }) => [taskId, state, result])).toEqual([
+        ['long', 'SUCCESS', 12345678901234567890n],
+        ['failed', 'FAILURE', expect.objectContaining({ type: 'KeyError', args: ['k'] })],
+        ['nan', 'SUCCESS', Number.NaN],
+        ['last', 'SUCCESS', 'ø'],
+      ])
+      for (const [at, wrong] of ['[1, "a", "SUCCESS", 1], [1, "b", "SUCCESS", 2]', '[1, "a"]'].entries()) {
+        await chords?.begin(`c2e${at}`, 2)
+        await add(`c2e${at}`, wrong, 0)
+        const last = chords?.partDone(`c2e${at}`, 1, metaOf('z', 'SUCCESS', 1))
+        await expect(last).rejects.toMatchObject({ code: 'DECODE_ERROR' })
+      }
     })
 
     it('TSK-093 expects a part more for each that was added', async () => {

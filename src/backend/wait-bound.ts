@@ -7,7 +7,8 @@ import type { ResultContext } from './result-context.js'
 /** A store that has not answered in this time after the end of a wait is not waited for. */
 const LAST_LOOK_MS = 1000
 
-/** The end of a wait: by time, by the caller's signal, or by what `onInterval` threw. Frees what it took with `end`. */
+/** The end of a wait: by time, by the caller's signal, or by what was done meanwhile
+ * and threw. Frees what it took with `end`. */
 export class WaitBound {
   readonly #controller = new AbortController()
   readonly #clock: Clock
@@ -16,6 +17,8 @@ export class WaitBound {
   readonly #stopListening: (() => void) | undefined
   #cancelTimeout: (() => void) | undefined
   #cancelInterval: (() => void) | undefined
+  #cancelRepeat: (() => void) | undefined
+  #isEnded = false
   #thrown: { readonly reason: unknown } | undefined
 
   /** Throws the signal's reason when it has aborted, `InvalidArgumentError` for a `timeout` that is no number (a wait
@@ -98,23 +101,45 @@ export class WaitBound {
     }
   }
 
+  /** Does `act` at every interval, one at a time; what it rejects with ends the wait. Once for a wait. */
+  repeat(act: () => Promise<void>): void {
+    this.#cancelRepeat = this.#clock.after(this.#intervalMs, () => {
+      act().then(
+        () => {
+          if (!this.#isEnded && !this.signal.aborted) this.repeat(act)
+        },
+        (reason: unknown) => this.#fail(reason),
+      )
+    })
+  }
+
   /** Frees timers and listeners. Safe twice. */
   end(): void {
+    this.#isEnded = true
+    this.#cancelRepeat?.()
     this.#cancelTimeout?.()
     this.#cancelInterval?.()
     this.#stopListening?.()
   }
 
   #tick(onInterval: () => void): void {
-    this.#cancelInterval = this.#clock.after((this.#options.interval ?? 0.5) * 1000, () => {
+    this.#cancelInterval = this.#clock.after(this.#intervalMs, () => {
       try {
         onInterval()
         this.#tick(onInterval)
       } catch (reason) {
-        this.#thrown = { reason }
-        this.#controller.abort()
+        this.#fail(reason)
       }
     })
+  }
+
+  get #intervalMs(): number {
+    return (this.#options.interval ?? 0.5) * 1000
+  }
+
+  #fail(reason: unknown): void {
+    this.#thrown ??= { reason }
+    this.#controller.abort()
   }
 }
 
