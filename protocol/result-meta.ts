@@ -180,7 +180,8 @@ function decodeStored(bytes: Uint8Array, { codec, serializer }: ResultEncoding):
   }
 }
 
-function wireResult(meta: ResultMeta, { codec, serializer }: ResultEncoding): unknown {
+/** `result` as it is written: an error in Celery's form. Throws nothing that encoding it would not. */
+export function wireResult(meta: ResultMeta, { codec, serializer }: ResultEncoding): unknown {
   if (!EXCEPTION_STATES.has(meta.state) || !isRemoteError(meta.result)) return meta.result ?? null
   return encodeRemoteError(meta.result, (value) => {
     try {

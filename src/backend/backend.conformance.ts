@@ -4,7 +4,7 @@ import { EncodeError } from '../../protocol/errors.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
 import { type Clock, systemClock } from '../clock.js'
-import type { ResultBackend } from './backend.js'
+import type { ChordCounter, HeaderPart, ResultBackend } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 
 /** One store under test, and ways to reach around the backend. */
@@ -354,4 +354,20 @@ export function describeBackend(name: string, make: () => Promise<BackendHarness
 /** Watches of folders that the process holds. */
 function watchersOf(): number {
   return process.getActiveResourcesInfo().filter((name) => /FSEvent/i.test(name)).length
+}
+
+/** `ChordCounter.storePart` as a promise of what `partDone` gives. */
+export function storedPart(
+  chords: ChordCounter | undefined,
+  groupId: string,
+  index: number,
+  meta: ResultMeta,
+): Promise<readonly HeaderPart[] | undefined> {
+  return new Promise((resolve, reject) => {
+    if (chords?.storePart === undefined) throw new Error('not in one step')
+    chords.storePart(groupId, index, meta, {
+      onCounted: (read) => resolve(read?.()),
+      onUncounted: reject,
+    })
+  })
 }

@@ -84,11 +84,24 @@ export interface HeaderPart extends ResultMeta {
   readonly isJoined?: true
 }
 
+/** Who stores a part: told once what came of it, never before `storePart` has returned. Must not throw. */
+export interface PartWatcher {
+  /** It is stored and counted; as the last one, with what reads all parts as `partDone` gives them. */
+  onCounted(read?: () => Promise<readonly HeaderPart[]>): void
+  /** With what `store` or `partDone` would have rejected with. */
+  onUncounted(error: unknown): void
+}
+
 /** Counts the parts of a chord. */
 export interface ChordCounter {
   begin(groupId: string, size: number): Promise<void>
   /** Counts one part; `index` is `Infinity` for a part without one. To the caller that completes the chord it returns every part, in header order. */
   partDone(groupId: string, index: number, meta: ResultMeta): Promise<readonly HeaderPart[] | undefined>
+  /**
+   * `ResultBackend.store` and `partDone` in one step, where it can be one: absent where it never can. Throws `EncodeError`.
+   * Calls and no promise: every part of a worker comes through here.
+   */
+  storePart?(groupId: string, index: number, meta: ResultMeta, watcher: PartWatcher): void
   /** Expects one part more than `begin` said (Celery's `add_to_chord`, surface TSK-093). */
   grow?(groupId: string): Promise<void>
   /** Deletes the counters; called when the body was sent or could not be. A failed header's are left to expire. */

@@ -15,24 +15,33 @@ import {
   type ResultEncoding,
   type ResultMeta,
   resultMetaFromWire,
-  resultMetaToWire,
+  wireResult,
 } from '../../protocol/result-meta.js'
 import { READY_STATES } from '../../protocol/task-state.js'
 import { type Clock, pause } from '../clock.js'
 import type { ResultPlace } from '../transport/transport.js'
 import type { ChordCounter, HeaderPart } from './backend.js'
-import type { KeyParts } from './key-value-store.js'
+import type { CompletedParts, CountedPart, KeyParts, PartWriter } from './key-value-store.js'
+import { PartWrite, type PartWrites } from './part-write.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
 
 /** What counting needs of its backend. */
 export interface ChordSource {
   readonly parts: KeyParts
+  /** `ResultBackend.store`. */
+  store(meta: ResultMeta): Promise<void>
+  /**
+   * Stores `meta` and counts its part in one step; false, with nothing begun, where it takes more. Absent where it always does.
+   */
+  readonly putPart?: (meta: ResultMeta, part: CountedPart, writer: PartWriter) => boolean
   /** `KeyValueStore.place`. */
   readonly place: ResultPlace | undefined
   groupKey(groupId: string): string
   /** The key of a group without its id. */
   readonly groupKeyPrefix: string
   attempt<T>(what: string, operation: () => Promise<T>): Promise<T>
+  /** What `attempt` does once its operation has failed with `cause`. */
+  attemptAgain<T>(what: string, operation: () => Promise<T>, cause: unknown): Promise<T>
   fetchMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, ResultMeta>>
   readonly clock: Clock
   /** How long the results of a header are waited for; a look at them is not cut short. */
@@ -50,12 +59,26 @@ export class KeyValueChords implements ChordCounter {
   readonly #source: ChordSource
   readonly #encoding: ResultEncoding
   readonly #contentType: string
+  readonly storePart?: NonNullable<ChordCounter['storePart']>
+  /** This, for parts that are stored and counted in one step. */
+  readonly #writes: PartWrites = {
+    read: (groupId, done) => this.#read(groupId, done),
+    stepwise: (write) => this.#stepwise(write),
+    again: (write, cause) =>
+      this.#source.attemptAgain(countingOf(write.groupId, write.meta), () => this.#stepwise(write), cause),
+  }
 
   constructor(source: ChordSource, encoding: ResultEncoding) {
     this.#source = source
     this.#encoding = encoding
     const [contentType = encoding.serializer] = encoding.codec.accepting([encoding.serializer])
     this.#contentType = contentType
+    const { putPart } = source
+    if (putPart === undefined) return
+    this.storePart = (groupId, index, meta, watcher) => {
+      const write = new PartWrite(this.#writes, groupId, index, meta, watcher)
+      if (!putPart(meta, this.#partOf(groupId, index, meta), write)) write.onUndone()
+    }
   }
 
   begin(groupId: string, size: number): Promise<void> {
@@ -81,18 +104,36 @@ export class KeyValueChords implements ChordCounter {
     index: number,
     meta: ResultMeta,
   ): Promise<readonly HeaderPart[] | undefined> {
-    const { result } = resultMetaToWire(meta, this.#encoding)
-    const { codec, serializer } = this.#encoding
-    const { body } = codec.encode([1, meta.taskId, meta.state, result], serializer)
-    const member = this.#contentType === 'application/json' ? asPythonWrites(body) : body
-    const done = await this.#on(
-      `counting task ${meta.taskId} as a part of chord ${groupId}`,
-      groupId,
-      (parts, key) => parts.add(key, index, member, headOf(member, meta.taskId)),
-    )
-    if (done === undefined) return undefined
+    const done = await this.#add(groupId, this.#partOf(groupId, index, meta), meta)
+    return done && this.#read(groupId, done)
+  }
+
+  #add(groupId: string, part: CountedPart, meta: ResultMeta): Promise<CompletedParts | undefined> {
+    return this.#source.attempt(countingOf(groupId, meta), () => this.#source.parts.add(part))
+  }
+
+  async #stepwise({ groupId, index, meta }: PartWrite): Promise<readonly HeaderPart[] | undefined> {
+    await this.#source.store(meta)
+    return this.partDone(groupId, index, meta)
+  }
+
+  async #read(groupId: string, done: CompletedParts): Promise<readonly HeaderPart[]> {
     if (done.group !== undefined) return this.#joined(decodeGroupMeta(done.group, this.#encoding))
     return this.#decodeAll(groupId, done.members)
+  }
+
+  #partOf(groupId: string, score: number, meta: ResultMeta): CountedPart {
+    const groupKey = this.#source.groupKey(groupId)
+    const { codec, serializer } = this.#encoding
+    const value = [1, meta.taskId, meta.state, wireResult(meta, this.#encoding)]
+    if (this.#contentType !== 'application/json') {
+      const member = codec.encode(value, serializer).body
+      return { groupKey, score, member, head: headOf(member, meta.taskId) }
+    }
+    const text =
+      codec.encodeText?.(value, serializer) ?? bytesOf(codec.encode(value, serializer).body).toString()
+    const member = asPythonWrites(text)
+    return { groupKey, score, member, head: headOf(member, meta.taskId) }
   }
 
   pending(options: PendingOptions): AsyncIterable<PendingChord> {
@@ -174,24 +215,32 @@ function partOf(groupId: string, member: unknown): ResultMeta {
   return resultMetaFromWire({ task_id: id, status: state, result })
 }
 
+function countingOf(groupId: string, { taskId }: ResultMeta): string {
+  return `counting task ${taskId} as a part of chord ${groupId}`
+}
+
 /** How many bytes there are up to the task's id and what ends it: two parts of one task begin alike. */
-function headOf(member: Uint8Array, taskId: string): number {
-  const id = Buffer.from(taskId)
-  const at = Buffer.from(member.buffer, member.byteOffset, member.byteLength).indexOf(id)
-  return at < 0 ? 0 : at + id.length + 1
+function headOf(member: Uint8Array | string, taskId: string): number {
+  // Text is ASCII.
+  const id = typeof member === 'string' ? asciiOf(JSON.stringify(taskId)) : Buffer.from(taskId)
+  const at = typeof member === 'string' ? member.indexOf(id as string) : bytesOf(member).indexOf(id)
+  return at < 0 ? 0 : at + id.length + (typeof member === 'string' ? 0 : 1)
+}
+
+function bytesOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Compact JSON as `json.dumps` has it: blanks after commas and colons, and ASCII only. */
-function asPythonWrites(json: Uint8Array): Uint8Array {
-  const text = Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString()
-  const spaced = text.replace(/"(?:[^"\\]|\\.)*"|[,:]/g, (token) =>
+function asPythonWrites(json: string): string {
+  const spaced = json.replace(/"(?:[^"\\]|\\.)*"|[,:]/g, (token) =>
     token.length === 1 ? `${token} ` : token,
   )
-  const ascii = spaced.replace(
-    /[^\0-\x7f]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  return Buffer.from(ascii)
+  return asciiOf(spaced)
+}
+
+function asciiOf(json: string): string {
+  return json.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 function membersOf(tuple: unknown): readonly unknown[] | undefined {

@@ -84,6 +84,29 @@ export interface CompletedParts {
   readonly group: Uint8Array | undefined
 }
 
+/** A part as it is counted; see `KeyParts.add`. */
+export interface CountedPart {
+  readonly groupKey: string
+  readonly score: number
+  readonly member: Uint8Array | string
+  readonly head: number
+}
+
+/** A part and the result that is stored before it is counted. */
+export interface StoredPart extends CountedPart {
+  readonly key: string
+  readonly value: Uint8Array | string
+}
+
+/** Who puts a part: told once what came of it, never before `put` has returned. */
+export interface PartWriter {
+  /** All parts, when it is the last one. */
+  onCounted(done: CompletedParts | undefined): void
+  /** Nothing was done: it takes more than one step. */
+  onUndone(): void
+  onFailed(error: unknown): void
+}
+
 /** A chord's parts under `<groupKey>.j`, `.t` and `.s` (wire-format 8.4). */
 export interface KeyParts {
   begin(groupKey: string, size: number): Promise<void>
@@ -91,9 +114,15 @@ export interface KeyParts {
   grow(groupKey: string): Promise<void>
   /**
    * Adds a part; gives all of them when it is the last one. `score` is its place, `Infinity` when it has none. One that
-   * begins with the same `head` bytes in the same place is the same part, run again; 0: cannot be told.
+   * begins with the same `head` bytes in the same place is the same part, run again; 0: cannot be told. A member that is
+   * text is ASCII.
    */
-  add(groupKey: string, score: number, member: Uint8Array, head: number): Promise<CompletedParts | undefined>
+  add(part: CountedPart): Promise<CompletedParts | undefined>
+  /**
+   * `KeyValueStore.put` of its task's result and `add` in one step. Calls and no promise, as there: every part of a worker
+   * comes through here.
+   */
+  put?(part: StoredPart, writer: PartWriter): void
   end(groupKey: string): Promise<void>
   /** The keys that `end` deletes. */
   keys?(groupKey: string): readonly string[]

@@ -27,7 +27,7 @@ import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import { FirstWrite, type FirstWrites } from './first-write.js'
 import { KeyValueChords } from './key-value-chords.js'
-import type { KeyValueStore } from './key-value-store.js'
+import type { CountedPart, KeyValueStore, PartWriter } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
 import { WritesUnderWay } from './writes-under-way.js'
@@ -116,6 +116,11 @@ export class KeyValueBackend implements ResultBackend {
           groupKey: (id) => this.#groupKey(id),
           groupKeyPrefix: `${this.#prefix}celery-taskset-meta-`,
           attempt: (what, operation) => this.#attempt(() => what, operation),
+          attemptAgain: (what, operation, cause) => this.#attemptAgain(what, operation, cause),
+          store: (meta) => this.store(meta),
+          ...(parts.put === undefined
+            ? {}
+            : { putPart: (meta, part, writer) => this.#putPart(meta, part, writer) }),
           fetchMany: (ids) => this.fetchMany(ids),
           clock: this.#clock,
           joinTimeoutMs: 1000 * (options.joinTimeout ?? 3),
@@ -177,6 +182,42 @@ export class KeyValueBackend implements ResultBackend {
     const { result } = meta
     const stored = hasTuple(result) ? { ...meta, result: result.asTuple() } : meta
     return resultMetaText(stored, this.#encoding) ?? encodeResultMeta(stored, this.#encoding)
+  }
+
+  /** `ChordSource.putPart`. */
+  #putPart(meta: ResultMeta, part: CountedPart, writer: PartWriter): boolean {
+    const { taskId } = meta
+    const key = this.#taskKey(taskId)
+    const value = this.#encoded(meta)
+    const isUsual =
+      !this.#closing.signal.aborted && this.#writes.get(key) === undefined && value.length < MOST_SEALED
+    if (!isUsual) return false
+    let written = (): void => {}
+    const writing = new Promise<void>((resolve) => (written = resolve))
+    this.#writes.begin(key, writing)
+    const ended = (): void => {
+      this.#writes.end(key, writing)
+      written()
+    }
+    this.#store.parts?.put?.(
+      { ...part, key, value },
+      {
+        onCounted: (done) => {
+          ended()
+          this.#waits.hint(taskId)
+          writer.onCounted(done)
+        },
+        onUndone: () => {
+          ended()
+          writer.onUndone()
+        },
+        onFailed: (error) => {
+          ended()
+          writer.onFailed(error)
+        },
+      },
+    )
+    return true
   }
 
   /** A write of a key that no other is under way for. */

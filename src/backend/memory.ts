@@ -118,9 +118,10 @@ export class MemoryResultStore implements KeyValueStore {
   readonly parts: KeyParts = {
     begin: async (key, size) => this.#results.parts.begin(key, size, ...this.#times()),
     grow: async (key) => this.#results.parts.grow(key, ...this.#times()),
-    add: async (key, score, member, head) => {
-      const members = this.#results.parts.add(key, { score, member }, head, ...this.#times())
-      return members && { members, group: await this.get(key) }
+    add: async ({ groupKey, score, member: given, head }) => {
+      const member = typeof given === 'string' ? Buffer.from(given) : given
+      const members = this.#results.parts.add(groupKey, { score, member }, head, ...this.#times())
+      return members && { members, group: await this.get(groupKey) }
     },
     end: async (key) => this.#results.parts.end(key),
     pending: (prefix, options) =>

@@ -7,7 +7,7 @@ import { createCodec } from '../../protocol/serializers.js'
 import { systemClock } from '../clock.js'
 import { type Logger, silentLogger } from '../logger.js'
 import { AsyncResult } from './async-result.js'
-import { metaOf } from './backend.conformance.js'
+import { metaOf, storedPart } from './backend.conformance.js'
 import type { ResultBackend } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import { openBackend } from './open.js'
@@ -63,29 +63,34 @@ describe.skipIf(noRedis)('redis results when the server goes away', () => {
     await subscribed(server, 0)
   })
 
-  it('CNV-104 of two parts whose answers are lost and that are counted again one is the last, and stays it', async () => {
-    const server = await start()
-    const proxy = await TcpProxy.start(server.port)
-    closing.push(proxy)
-    const { chords } = open(server.urlAt(proxy.port))
-    const part = (group: string, id: string, at: number) =>
-      chords?.partDone(group, at, metaOf(id, 'SUCCESS', at))
-    // A server that does not know the script yet says so, and a mute one could not.
-    await part('warm', 'any', 0)
-    await chords?.begin('c', 2)
-    const client = server.client()
-    proxy.mute()
-    const first = part('c', 'a', 0)
-    await vi.waitFor(async () => expect(await client.zcard('celery-taskset-meta-c.j')).toBe(1))
-    const second = part('c', 'b', 1)
-    await vi.waitFor(async () => expect(await client.zcard('celery-taskset-meta-c.j')).toBe(2))
-    proxy.heal()
-    const ends = [await first, await second]
-    expect(ends.filter((parts) => parts !== undefined)).toHaveLength(1)
-    const last = ends[0] === undefined ? ['b', 1] : ['a', 0]
-    expect(await part('c', last[0] as string, last[1] as number)).toHaveLength(2)
-    client.disconnect()
-  })
+  it.each([false, true])(
+    'CNV-104 of two parts whose answers are lost and that are counted again one is the last, and stays it (stored in that step: %s)',
+    async (isStored) => {
+      const server = await start()
+      const proxy = await TcpProxy.start(server.port)
+      closing.push(proxy)
+      const { chords } = open(server.urlAt(proxy.port))
+      const part = (group: string, id: string, at: number) => {
+        const meta = metaOf(id, 'SUCCESS', at)
+        return isStored ? storedPart(chords, group, at, meta) : chords?.partDone(group, at, meta)
+      }
+      // A server that does not know the script yet says so, and a mute one could not.
+      await part('warm', 'any', 0)
+      await chords?.begin('c', 2)
+      const client = server.client()
+      proxy.mute()
+      const first = part('c', 'a', 0)
+      await vi.waitFor(async () => expect(await client.zcard('celery-taskset-meta-c.j')).toBe(1))
+      const second = part('c', 'b', 1)
+      await vi.waitFor(async () => expect(await client.zcard('celery-taskset-meta-c.j')).toBe(2))
+      proxy.heal()
+      const ends = [await first, await second]
+      expect(ends.filter((parts) => parts !== undefined)).toHaveLength(1)
+      const last = ends[0] === undefined ? ['b', 1] : ['a', 0]
+      expect(await part('c', last[0] as string, last[1] as number)).toHaveLength(2)
+      client.disconnect()
+    },
+  )
 
   it('RES-021 a store waits for a server that is out of memory, and stores when there is room', async () => {
     const server = await start()

@@ -7,7 +7,7 @@
  */
 import { BackendUnavailableError } from '../errors.js'
 import type { RedisArgument, RedisClient, RedisCommand } from '../transport/redis-client.js'
-import type { CompletedParts, KeyParts } from './key-value-store.js'
+import type { CompletedParts, CountedPart, KeyParts, PartWriter, StoredPart } from './key-value-store.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
 import { pendingChords } from './redis-pending.js'
 import { refusal } from './redis-refusal.js'
@@ -30,10 +30,12 @@ interface PendingPart {
   readonly groupKey: string
   /** '' in a list. */
   readonly place: string
-  readonly member: Buffer
+  readonly member: Buffer | string
   readonly head: number
-  resolve(done: CompletedParts | undefined): void
-  reject(error: unknown): void
+  /** The result to store before; '' where there is none. */
+  readonly key: string
+  readonly value: Uint8Array | string
+  readonly writer: PartWriter
 }
 
 /** One call holds up the server's other clients. */
@@ -63,17 +65,22 @@ export class RedisParts implements KeyParts {
     await client.run('INCRBY', `${groupKey}.t`, 1)
   }
 
-  add(
-    groupKey: string,
-    score: number,
-    member: Uint8Array,
-    head: number,
-  ): Promise<CompletedParts | undefined> {
-    const place = this.#host.isOrdered ? (Number.isFinite(score) ? String(score) : '+inf') : ''
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ groupKey, place, member: Buffer.from(member), head, resolve, reject })
-      if (this.#pending.length === 1) setImmediate(() => this.#flush())
+  add(part: CountedPart): Promise<CompletedParts | undefined> {
+    return new Promise((onCounted, onFailed) => {
+      this.#enqueue(part, '', '', { onCounted, onUndone: () => {}, onFailed })
     })
+  }
+
+  put(part: StoredPart, writer: PartWriter): void {
+    this.#enqueue(part, part.key, part.value, writer)
+  }
+
+  #enqueue(part: CountedPart, key: string, value: Uint8Array | string, writer: PartWriter): void {
+    const { groupKey, score, head } = part
+    const place = this.#host.isOrdered ? (Number.isFinite(score) ? String(score) : '+inf') : ''
+    const member = typeof part.member === 'string' ? part.member : Buffer.from(part.member)
+    this.#pending.push({ groupKey, place, member, head, key, value, writer })
+    if (this.#pending.length === 1) setImmediate(() => this.#flush())
   }
 
   keys(groupKey: string): readonly string[] {
@@ -100,13 +107,14 @@ export class RedisParts implements KeyParts {
     let batch: PendingPart[] = []
     let size = 0
     for (const part of pending) {
-      if (batch.length === partsAtOnce || (batch.length > 0 && size + part.member.length > bytesAtOnce)) {
+      const own = part.member.length + part.value.length
+      if (batch.length === partsAtOnce || (batch.length > 0 && size + own > bytesAtOnce)) {
         void this.#count(batch)
         batch = []
         size = 0
       }
       batch.push(part)
-      size += part.member.length
+      size += own
     }
     void this.#count(batch)
   }
@@ -124,7 +132,7 @@ export class RedisParts implements KeyParts {
         throw first.error
       })
     } catch (error) {
-      for (const { reject } of left) reject(error)
+      for (const { writer } of left) writer.onFailed(error)
     }
   }
 
@@ -135,7 +143,7 @@ export class RedisParts implements KeyParts {
       this.#ends.delete(groupKey)
       return false
     }
-    const own = member.toString('latin1', 0, head || member.length)
+    const own = textOf(member).slice(0, head || member.length)
     const end = this.#ends.get(groupKey)
     if (isAgain && end !== undefined && end !== own) return false
     this.#ends.set(groupKey, own)
@@ -154,27 +162,53 @@ export class RedisParts implements KeyParts {
     batch: readonly PendingPart[],
     isAgain: boolean,
   ): Promise<readonly { readonly part: PendingPart; readonly error: Error }[]> {
-    const groups = [...new Set(batch.map(({ groupKey }) => groupKey))]
-    const numbers = new Map(groups.map((groupKey, at) => [groupKey, at + 1]))
-    const keys = groups.flatMap((groupKey) => [...this.keys(groupKey), groupKey])
-    const { keepSeconds, displayUrl } = this.#host
-    const args: RedisArgument[] = [keepSeconds, isAgain ? 1 : 0]
-    for (const { groupKey, place, member, head } of batch)
-      args.push(numbers.get(groupKey) as number, member, place, head)
-    const answers = (await client.script(PARTS, keys, args)) as readonly unknown[]
-    return batch.flatMap((part, at) => {
-      const answer = answers[at]
-      if (!Buffer.isBuffer(answer)) {
-        const done = completed(answer)
-        part.resolve(this.#isEnd(part, done !== undefined, isAgain) ? done : undefined)
-        return []
+    const chords = new Map<string, number>()
+    const keys: string[] = []
+    const results: string[] = []
+    const { keepSeconds } = this.#host
+    const args: RedisArgument[] = [keepSeconds, isAgain ? 1 : 0, 0]
+    for (const { groupKey, place, member, head, key, value } of batch) {
+      let chord = chords.get(groupKey)
+      if (chord === undefined) {
+        chord = chords.size + 1
+        chords.set(groupKey, chord)
+        keys.push(...this.keys(groupKey), groupKey)
       }
-      const error = refusal(displayUrl, part.groupKey, answer.toString())
-      if (error instanceof BackendUnavailableError) return [{ part, error }]
-      part.reject(error)
-      return []
-    })
+      if (key !== '') results.push(key)
+      args.push(chord, member, place, head, typeof value === 'string' ? value : Buffer.from(value))
+    }
+    args[2] = chords.size
+    const answers = (await client.script(PARTS, [...keys, ...results], args)) as readonly unknown[]
+    const refused: { readonly part: PendingPart; readonly error: Error }[] = []
+    for (let at = 0; at < batch.length; at++) {
+      const part = batch[at] as PendingPart
+      const error = this.#told(part, answers[at], isAgain)
+      if (error !== undefined) refused.push({ part, error })
+    }
+    return refused
   }
+
+  /** Tells who put it; gives what was refused for now. */
+  #told(part: PendingPart, answer: unknown, isAgain: boolean): Error | undefined {
+    const { writer } = part
+    if (answer === UNDONE) writer.onUndone()
+    else if (Buffer.isBuffer(answer)) {
+      const error = refusal(this.#host.displayUrl, part.groupKey, answer.toString())
+      if (error instanceof BackendUnavailableError) return error
+      writer.onFailed(error)
+    } else {
+      const done = completed(answer)
+      writer.onCounted(this.#isEnd(part, done !== undefined, isAgain) ? done : undefined)
+    }
+    return undefined
+  }
+}
+
+/** What PARTS says where a result needs more than one step. */
+const UNDONE = 1
+
+function textOf(member: Buffer | string): string {
+  return typeof member === 'string' ? member : member.toString('latin1')
 }
 
 /** The group and all its parts, when it was the last one. */

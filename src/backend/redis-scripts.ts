@@ -7,6 +7,21 @@ import { redisScript } from '../transport/redis-client.js'
 /** A value is stored whatever was there. */
 export const ANYWAY = 'x'
 
+/** Gives 1, or `false` and an error. */
+const WRITE = `
+local function write(key, value, ttl)
+  local done
+  if ttl == '0' then done = redis.pcall('SET', key, value) else done = redis.pcall('SETEX', key, ttl, value) end
+  if type(done) == 'table' and done.err then return {false, done.err} end
+  redis.pcall('PUBLISH', key, value)
+  return 1
+end
+-- Of what is stored, from its head.
+local function statusOf(head)
+  return string.match(head, '^{"status": ?"([^"\\\\]+)"')
+end
+`
+
 /**
  * Stores and publishes many results, each unless a SUCCESS is there already.
  * KEYS: the keys. ARGV: seconds to keep (0: for ever); for each key its value; then, where there is anything to say, for
@@ -15,14 +30,7 @@ export const ANYWAY = 'x'
  * `false` and an error.
  * JSON as Celery writes it, and we without its spaces, begins with the status, so only its head is looked at.
  */
-export const STORE = redisScript(`
-local function write(key, value, ttl)
-  local done
-  if ttl == '0' then done = redis.pcall('SET', key, value) else done = redis.pcall('SETEX', key, ttl, value) end
-  if type(done) == 'table' and done.err then return {false, done.err} end
-  redis.pcall('PUBLISH', key, value)
-  return 1
-end
+export const STORE = redisScript(`${WRITE}
 local out = {}
 -- The usual case: there is nothing yet.
 local none = redis.call('EXISTS', unpack(KEYS)) == 0
@@ -35,7 +43,7 @@ for i, key in ipairs(KEYS) do
     if type(head) == 'table' then
       out[i] = {false, head.err}
     else
-      local status = string.match(head, '^{"status": ?"([^"\\\\]+)"')
+      local status = statusOf(head)
       if status == 'SUCCESS' then
         out[i] = 0
       elseif head == '' or status then
@@ -64,20 +72,44 @@ return ARGV[1]
 
 /**
  * Counts parts of chords, one after the other; gives all parts and the saved group where one was the last.
- * KEYS: for each chord .j .t .s and the group's key. ARGV: seconds to keep; 1 when the call may have been answered before;
- * for each part: which chord (from 1), the part, its score (nothing: a list is kept instead of a sorted set), how many bytes
- * at the part's head name its task. Gives for each 0, all parts and the group, or why it was refused.
+ * KEYS: for each chord .j .t .s and the group's key; then those of results. ARGV: seconds to keep; 1 when the call may have
+ * been answered before; how many chords; for each part: which chord (from 1), the part, its score (nothing: a list is kept
+ * instead of a sorted set), how many bytes at the part's head name its task, and a result to store before, as STORE does, or
+ * nothing. Gives for each 0, all parts and the group, or why it was refused; 1 where its result could not be stored so, and
+ * nothing was done.
  * A task that runs again with another result is still one part: such two are neighbours, having one place and one head.
  * A success stays, as with results; otherwise the later one does.
  */
-export const PARTS = redisScript(`
-local keep, again = ARGV[1], ARGV[2] == '1'
+export const PARTS = redisScript(`${WRITE}
+local keep, again, chords = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+local results = 4 * chords
+-- The usual case: there is nothing yet.
+local none = #KEYS > results and redis.call('EXISTS', unpack(KEYS, results + 1)) == 0
+local function stored(key, value)
+  if not none then
+    local head = redis.pcall('GETRANGE', key, 0, 127)
+    if type(head) == 'table' then return false end
+    local status = statusOf(head)
+    if status == 'SUCCESS' then return true end
+    if head ~= '' and not status then return false end
+  end
+  return write(key, value, keep) == 1
+end
+local sizes = {}
+local function sizeOf(first)
+  if sizes[first] == nil then
+    local more, size = redis.call('GET', KEYS[first + 1]), redis.call('GET', KEYS[first + 2])
+    sizes[first] = size and tonumber(size) + tonumber(more or '0')
+  end
+  return sizes[first]
+end
 local function count(first, part, score, head)
-  local jkey, tkey, skey = KEYS[first], KEYS[first + 1], KEYS[first + 2]
+  local jkey = KEYS[first]
   local found
   if score ~= '' then
     redis.call('ZADD', jkey, score, part)
-    local rank = head > 0 and redis.call('ZRANK', jkey, part)
+    -- Mostly it is alone in its place.
+    local rank = head > 0 and redis.call('ZCOUNT', jkey, score, score) > 1 and redis.call('ZRANK', jkey, part)
     for step = -1, rank and 1 or -2, 2 do
       local near = rank + step
       local other = near >= 0 and redis.call('ZRANGE', jkey, near, near)[1]
@@ -92,22 +124,30 @@ local function count(first, part, score, head)
     if not again or type(redis.pcall('LPOS', jkey, part)) ~= 'number' then redis.call('RPUSH', jkey, part) end
     found = redis.call('LLEN', jkey)
   end
-  local more = redis.call('GET', tkey)
-  local size = redis.call('GET', skey)
-  if not size or found ~= tonumber(size) + tonumber(more or '0') then return 0 end
+  if found ~= sizeOf(first) then return 0 end
   local parts
   if score ~= '' then parts = redis.call('ZRANGE', jkey, 0, -1) else parts = redis.call('LRANGE', jkey, 0, found) end
   return {redis.call('GET', KEYS[first + 3]), parts}
 end
 local out = {}
-for at = 3, #ARGV, 4 do
-  local ok, found = pcall(count, 4 * tonumber(ARGV[at]) - 3, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
-  if not ok then found = type(found) == 'table' and found.err or found end
-  out[#out + 1] = found
+for at = 4, #ARGV, 5 do
+  local value = ARGV[at + 4]
+  local isStored = true
+  if value ~= '' then
+    results = results + 1
+    isStored = stored(KEYS[results], value)
+  end
+  if isStored then
+    local ok, found = pcall(count, 4 * tonumber(ARGV[at]) - 3, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
+    if not ok then found = type(found) == 'table' and found.err or found end
+    out[#out + 1] = found
+  else
+    out[#out + 1] = 1
+  end
 end
 if keep ~= '0' then
-  for at, key in ipairs(KEYS) do
-    if at % 4 ~= 0 then redis.pcall('EXPIRE', key, keep) end
+  for at = 1, 4 * chords do
+    if at % 4 ~= 0 then redis.pcall('EXPIRE', KEYS[at], keep) end
   end
 end
 return out

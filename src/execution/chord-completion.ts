@@ -240,9 +240,21 @@ export async function countPart(
 ): Promise<void> {
   const { chords } = host.backend
   if (chords === undefined) return
+  return endHeader(host, applier, chord, groupId, () => chords.partDone(groupId, index, record))
+}
+
+/** Sends the body of a chord, or fails it, where `counting` gives all its parts. Throws as `countPart` does. */
+export async function endHeader(
+  host: Host,
+  applier: Applier,
+  chord: SignatureData,
+  groupId: string,
+  counting: () => Promise<readonly HeaderPart[] | undefined>,
+): Promise<void> {
+  const { chords } = host.backend
   let parts: readonly HeaderPart[] | undefined
   try {
-    parts = await applier.effect(() => chords.partDone(groupId, index, record))
+    parts = await applier.effect(counting)
   } catch (error) {
     // All parts are there and one cannot be read; nobody will come after this one.
     if (!(error instanceof DecodeError)) throw error
@@ -251,9 +263,9 @@ export async function countPart(
     return failChord(host, applier, chord, `Join error: ${remoteErrorRepr(cause)}`, cause)
   }
   if (parts === undefined) return
-  const isEnded = await completeChord(host, applier, chord, parts, chords.endKeys?.(groupId))
+  const isEnded = await completeChord(host, applier, chord, parts, chords?.endKeys?.(groupId))
   // A failed header's parts stay until they expire: people read them there (surface CNV-106).
-  if (isEnded || chords.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
+  if (isEnded || chords?.end === undefined || parts.some((part) => part.state !== 'SUCCESS')) return
   try {
     await applier.effect(async () => chords.end?.(groupId))
   } catch (error) {

@@ -16,10 +16,17 @@ import { runInContext } from './context.js'
 import { findEarlierSuccess, rememberSuccess } from './deduplicate.js'
 import { type Ending, runBody } from './ending.js'
 import { matchesAny } from './error-matcher.js'
-import { countChordPart, handOverFollowUps, sendFollowUps, spreadFailure, wereSent } from './follow-up.js'
+import {
+  countChordPart,
+  endChord,
+  handOverFollowUps,
+  sendFollowUps,
+  spreadFailure,
+  wereSent,
+} from './follow-up.js'
 import type { Host } from './host.js'
 import type { Outcome } from './outcome.js'
-import { beginsQuickly, type OutcomeWatcher, runQuickly, type Steps, succeeded } from './quick-run.js'
+import { beginsQuickly, type OutcomeWatcher, runQuickly, type Steps, successOf } from './quick-run.js'
 import type { TaskRequest } from './request.js'
 import { Run, type RunOptions } from './run.js'
 import { RunAbandoned } from './run-gate.js'
@@ -143,6 +150,14 @@ const inSteps: Steps = {
     }
     return outcomeOf(await traceSteps(run, () => ending, act))
   },
+  async endChord(run, ending, read) {
+    const act = async (): Promise<Traced> => {
+      run.gate.check()
+      await endChord(run, read)
+      return succeeded(run, ending.value)
+    }
+    return outcomeOf(await traceSteps(run, () => ending, act))
+  },
 }
 
 function outcomeOf({ outcome }: Traced): Outcome {
@@ -208,10 +223,14 @@ async function succeed(run: Run, value: unknown): Promise<Traced> {
     if (error instanceof EncodeError) return fail(run, error)
     throw error
   }
+  return succeeded(run, value)
+}
+
+async function succeeded(run: Run, value: unknown): Promise<Traced> {
   const { seconds } = run
   rememberSuccess(run)
   await announceSuccess(run, value)
-  return { outcome: succeeded(run, value, seconds), state: 'SUCCESS', retval: value }
+  return { outcome: successOf(run, value, seconds), state: 'SUCCESS', retval: value }
 }
 
 async function announceSuccess(run: Run, value: unknown): Promise<void> {

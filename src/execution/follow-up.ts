@@ -12,13 +12,14 @@
 import type { RemoteError } from '../../protocol/remote-error.js'
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { SignatureData } from '../../protocol/signature-data.js'
+import type { HeaderPart } from '../backend/backend.js'
 import type { Linkable } from '../canvas/send-options.js'
 import type { WireCall } from '../canvas/signature.js'
 import type { WireOptions } from '../canvas/wire-options.js'
 import type { SealedResult } from '../transport/transport.js'
 import { type Applier, applierOf } from './applier.js'
 import { applySignature, groupOf, planSignatures } from './apply-signature.js'
-import { countPart, failUnrun, revokeUnrunParts } from './chord-completion.js'
+import { countPart, endHeader, failUnrun, revokeUnrunParts } from './chord-completion.js'
 import { callErrbacks } from './errbacks.js'
 import { endsInOneStep, handOver } from './hand-over.js'
 import type { Host, RunnableTask } from './host.js'
@@ -105,8 +106,17 @@ export async function countChordPart(run: Run, record: ResultMeta, isLast = fals
   const { chord } = run.request.body
   const { groupId, groupIndex } = run.request.message
   if (chord === undefined || groupId === undefined || run.state.told.chord) return
-  const applier = isLast && endsInOneStep(run) ? endingApplier(run) : applierFor(run)
+  const applier = isLast ? lastApplier(run) : applierFor(run)
   await countPart(run.host, applier, chord, groupId, groupIndex ?? Infinity, record)
+  run.state.told.chord = true
+}
+
+/** What comes after the last part of a chord was stored and counted; `read` gives all of them. */
+export async function endChord(run: Run, read: () => Promise<readonly HeaderPart[]>): Promise<void> {
+  const { chord } = run.request.body
+  const { groupId } = run.request.message
+  if (chord === undefined || groupId === undefined || run.state.told.chord) return
+  await endHeader(run.host, lastApplier(run), chord, groupId, read)
   run.state.told.chord = true
 }
 
@@ -158,7 +168,9 @@ function applierFor({ host, gate, request }: Run): Applier {
   return applierOf(host, gate, request.deliveryInfo.redelivered && !request.isEager)
 }
 
-function endingApplier(run: Run): Applier {
+/** For the last act of a run. */
+function lastApplier(run: Run): Applier {
+  if (!endsInOneStep(run)) return applierFor(run)
   return {
     ...applierFor(run),
     handOver: (outbox, deletes) => handOver(run, outbox, { isLast: true, deletes }),
