@@ -67,6 +67,13 @@ describe('App', () => {
     await app.close()
   })
 
+  it('stays closed, also where it had opened nothing', async () => {
+    const app = makeApp()
+    await app.close()
+    await expect(app.sendTask('t.add')).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' })
+    expect(await readdir(folder)).toEqual([])
+  })
+
   it('CFG-006 reads the environment over its options, and refuses settings that do not exist', () => {
     expect(makeApp({ env: { CELERY_BROKER_URL: 'memory://' } }).conf.brokerUrl).toBe('memory://')
     expect(() => makeApp({ taskAckLate: true } as AppOptions)).toThrow(UnknownSettingError)

@@ -96,6 +96,8 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
   private lazyQueues: Queues | undefined
   private lazyBackend: ResultBackend | undefined
   private lazyPublisher: Publisher | undefined
+  /** What is opened afterwards is closed from the start. */
+  private isClosed = false
 
   /** Throws `UnknownSettingError` and `ConfigError` for settings that cannot be. */
   constructor(main = 'celery', options: AppOptions = {}) {
@@ -258,12 +260,16 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   /** Throws `UnknownSchemeError` for a `resultBackend` that nothing here serves. */
   get backend(): ResultBackend {
-    this.lazyBackend ??= appBackend(this, this.options.memoryResults)
+    if (this.lazyBackend === undefined) {
+      this.lazyBackend = appBackend(this, this.options.memoryResults)
+      if (this.isClosed) void this.lazyBackend.close()
+    }
     return this.lazyBackend
   }
 
   get publisher(): Publisher {
-    this.lazyPublisher ??= new Publisher({
+    if (this.lazyPublisher !== undefined) return this.lazyPublisher
+    this.lazyPublisher = new Publisher({
       settings: this.conf,
       queues: this.queues,
       codec: this.codec,
@@ -277,6 +283,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
       newId: this.newId,
       random: this.random,
     })
+    if (this.isClosed) void this.lazyPublisher.close()
     return this.lazyPublisher
   }
 
@@ -306,6 +313,7 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
    */
   async close(options: CloseOptions = {}): Promise<void> {
     await this.sending.idle(this.clock, options)
+    this.isClosed = true
     // Results may be on their way over the publisher's connection.
     await this.lazyBackend?.close()
     await this.lazyPublisher?.close()
@@ -352,6 +360,10 @@ export class App implements Host, ResultContext, TaskApp, AsyncDisposable {
 
   addTrail(result: { asTuple(): unknown }): void {
     currentTask()?.addTrail(result)
+  }
+
+  underWay<T>(sending: Promise<T>): Promise<T> {
+    return this.sending.track(sending)
   }
 
   placeOf(name: string): Pick<RunnableTask['options'], 'queue' | 'priority'> | undefined {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { tuple } from '../../protocol/values.js'
@@ -455,8 +456,41 @@ describe('sending a canvas', () => {
     const without = new RecordingApp(false, { resultBackend: 'disabled://' })
     const { add, xsum } = tasksOf(without)
     await expect(chord([add.s(1, 1)], xsum.s()).applyAsync()).rejects.toThrow(BackendDisabledError)
+    // A chain says so before its first step, too.
+    await expect(chain(add.s(1, 1), group(add.s(1), add.s(2)), xsum.s()).applyAsync()).rejects.toThrow(
+      BackendDisabledError,
+    )
     expect(without.outgoing).toEqual([])
     await without.close()
+  })
+
+  it('stops waiting for a backend that does not answer when the signal of the call aborts', async () => {
+    const { add, xsum } = tasksOf(app)
+    const ending = new AbortController()
+    const begin = (): Promise<void> => {
+      ending.abort(new Error('enough'))
+      return new Promise(() => {})
+    }
+    Object.assign(app.backend.chords ?? {}, { begin })
+    const sending = chord([add.s(1, 1)], xsum.s()).applyAsync({ signal: ending.signal })
+    await expect(sending).rejects.toThrow('enough')
+    expect(app.outgoing).toEqual([])
+  })
+
+  it('goes out whole when its app is closed while it is sent', async () => {
+    const { add, xsum } = tasksOf(app)
+    let goOn = (): void => {}
+    const begin = (): Promise<void> =>
+      new Promise((resolve) => {
+        goOn = resolve
+      })
+    Object.assign(app.backend.chords ?? {}, { begin })
+    const sending = chord([add.s(1, 1), add.s(2, 2)], xsum.s()).applyAsync()
+    const closing = app.close()
+    for (let turns = 0; turns < 5; turns++) await turn()
+    goOn()
+    await Promise.all([sending, closing])
+    expect(app.outgoing).toHaveLength(2)
   })
 
   it('CNV-139..142 keeps stamps of any type through copies and calls', async () => {

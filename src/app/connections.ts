@@ -13,6 +13,7 @@ import { redactUrl } from '../broker-url.js'
 import { type Clock, pause } from '../clock.js'
 import { BrokerUnavailableError, CeleriacError, ConnectivityError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { orAborted } from '../or-aborted.js'
 import type { Connection, ConnectOptions, Topology, Transport } from '../transport/transport.js'
 
 /** What connections are made with. */
@@ -220,16 +221,6 @@ export class PublishConnections {
     this.openOnes.delete(open)
     await open.connection.close()
   }
-}
-
-/** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 function shuffled(urls: readonly string[], random: () => number): readonly string[] {

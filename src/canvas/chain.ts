@@ -11,7 +11,7 @@ import type { AsyncResult } from '../backend/async-result.js'
 import { GroupResult } from '../backend/group-result.js'
 import { InvalidArgumentError } from '../errors.js'
 import type { AnyKwargs, Arguments } from './call-types.js'
-import { Chord } from './chord.js'
+import { assertChords, Chord } from './chord.js'
 import { Composite } from './composite.js'
 import { Group } from './group.js'
 import type { Member } from './members.js'
@@ -240,7 +240,9 @@ export class Chain<
       previous = task
       before = result
       // The group of a chord's header is what comes after the step before it.
-      if (task instanceof Chord) while (before.parent !== undefined) before = before.parent
+      if (!(task instanceof Chord)) continue
+      assertChords(task.app)
+      while (before.parent !== undefined) before = before.parent
     }
     return { tasks, results }
   }

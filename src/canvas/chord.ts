@@ -310,7 +310,7 @@ function tupleOf([[id, parent], children]: ResultTuple): Tuple {
 }
 
 /** Throws where nobody could tell when the header is done (surface CNV-092). */
-function assertChords({ backend }: SignatureApp): void {
+export function assertChords({ backend }: SignatureApp): void {
   if (!backend.enabled) {
     throw new BackendDisabledError(
       'A chord needs a result backend that keeps the results of its header. Set resultBackend, in the workers too.',

@@ -12,11 +12,11 @@ export abstract class Composite<A extends Arguments, R, H extends AnyResult> ext
    * Throws as `delay` of a task does, and `InvalidArgumentError` for what cannot be sent.
    */
   override applyAsync(call: SignatureCall<A> = {}): Promise<H> {
-    return this.start(wireCall(call), call.signal)
+    return this.app.underWay(this.start(wireCall(call), call.signal))
   }
 
   override applyWire(call: WireCall): Promise<H> {
-    return this.start(call, undefined)
+    return this.app.underWay(this.start(call, undefined))
   }
 
   /** There is no function to call: Python's `chain(...)()` sends, which here is `delay()`. */

@@ -6,6 +6,7 @@
  * Rule 2: what the backend must know (sizes and shapes of chord headers) is written before the first message.
  */
 import type { AnyResult } from '../backend/any-result.js'
+import { orAborted } from '../or-aborted.js'
 import type { Call, SignatureApp } from './signature-app.js'
 
 /** How an outbox is sent. */
@@ -25,7 +26,10 @@ export class Outbox {
 
   /** Sends all, in order, each write and the batch through `effect`. Throws what it, the backend and the publisher do. */
   async send(app: SignatureApp, { signal, effect = (act) => act() }: SendingOptions = {}): Promise<void> {
-    if (this.before.length > 0) await Promise.all(this.before.map((write) => effect(write)))
+    if (this.before.length > 0) {
+      const writes = Promise.all(this.before.map((write) => effect(write)))
+      await (signal === undefined ? writes : orAborted(writes, signal))
+    }
     if (this.calls.length > 0) {
       const calls =
         signal === undefined

@@ -51,6 +51,8 @@ export interface SignatureApp extends Sender, ResultContext {
   /** Queue and priority of a task that is registered here; `undefined` for another. */
   placeOf(name: string): { readonly queue: string | null; readonly priority: number | null } | undefined
   newId(): string
+  /** Counts what is sent in several steps, so that closing the app waits for all of them; gives it back. */
+  underWay<T>(sending: Promise<T>): Promise<T>
   /** The reply queue of this process: `reply_to` of frozen signatures. */
   readonly oid: string
 }

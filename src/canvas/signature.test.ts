@@ -25,6 +25,9 @@ class RecordingApp implements SignatureApp {
     return false
   }
   addTrail(): void {}
+  underWay<T>(sending: Promise<T>): Promise<T> {
+    return sending
+  }
   placeOf(): undefined {}
   async dispatchMany(calls: readonly Call[]): Promise<readonly AsyncResult<unknown>[]> {
     return Promise.all(calls.map((call) => this.dispatch(call)))

@@ -20,6 +20,7 @@ export function unboundApp(): SignatureApp {
     newId: () => crypto.randomUUID(),
     insideTask: () => false,
     addTrail: () => {},
+    underWay: (sending) => sending,
     placeOf: () => undefined,
     get backend() {
       return refuse()

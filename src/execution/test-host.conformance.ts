@@ -158,6 +158,10 @@ export class TestHost implements Host {
     return new AsyncResult<T>(taskId, this)
   }
 
+  underWay<T>(sending: Promise<T>): Promise<T> {
+    return sending
+  }
+
   addTrail(result: { asTuple(): unknown }): void {
     currentTask()?.addTrail(result)
   }
