@@ -4,7 +4,7 @@
  * Rule 1: a stored SUCCESS stays: whatever is stored after it is dropped (surface RES-005). The look and the write are
  * two steps, as in Celery; within this backend they are one, and where the store can `put` they are one for all.
  * Rule 2: writes of one task happen in the order in which they were asked for.
- * Rule 3: a failure of the store is a `BackendUnavailableError`; with `alwaysRetry` recoverable ones are tried again.
+ * Rule 3: the store is asked by `StoreAttempts` alone: whatever fails is tried again where that may help.
  */
 import { ContentRefusedError, DecodeError } from '../../protocol/errors.js'
 import {
@@ -18,9 +18,8 @@ import {
   resultMetaText,
   taskKey,
 } from '../../protocol/result-meta.js'
-import { exponentialDelayMs, jittered } from '../backoff.js'
 import { type Clock, pause, systemClock } from '../clock.js'
-import { BackendUnavailableError, CeleriacError, InvalidArgumentError } from '../errors.js'
+import { BackendUnavailableError, InvalidArgumentError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
 import type { SealedResult } from '../transport/transport.js'
 import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
@@ -30,6 +29,7 @@ import { KeyValueChords } from './key-value-chords.js'
 import type { CountedPart, KeyValueStore, PartWriter } from './key-value-store.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
+import { StoreAttempts } from './store-attempts.js'
 import { WritesUnderWay } from './writes-under-way.js'
 
 /**
@@ -54,12 +54,12 @@ export class KeyValueBackend implements ResultBackend {
   readonly #prefix: string
   readonly #encoding: ResultEncoding
   readonly #accept: readonly string[]
-  readonly #options: BackendOptions
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #waits: ResultPoll | ResultPush
   readonly chords?: ChordCounter
   readonly firstCopy?: NonNullable<ResultBackend['firstCopy']>
+  readonly #attempts: StoreAttempts
   readonly #writes = new WritesUnderWay()
   /** This, for the first writes of keys. */
   readonly #firstWrites: FirstWrites = {
@@ -67,14 +67,13 @@ export class KeyValueBackend implements ResultBackend {
     end: (key, written) => this.#writes.end(key, written),
     hint: (taskId) => this.#waits.hint(taskId),
     again: (what, { key, taskId, value }, cause) =>
-      this.#attemptAgain(what, () => this.#put(key, taskId, value), cause),
+      this.#attempts.again(what, () => this.#put(key, taskId, value), cause),
   }
   readonly #closing = new AbortController()
 
   /** Throws `EncodeError` for a serializer that the codec does not know. */
   constructor(store: KeyValueStore, options: BackendOptions) {
     this.#store = store
-    this.#options = options
     this.kind = store.kind
     this.persistent = store.persistent
     this.autoExpires = store.autoExpires
@@ -86,6 +85,13 @@ export class KeyValueBackend implements ResultBackend {
     options.codec.accepting([this.#encoding.serializer])
     this.#clock = options.clock ?? systemClock()
     this.#logger = options.logger ?? silentLogger
+    this.#attempts = new StoreAttempts({
+      ...options,
+      store,
+      clock: this.#clock,
+      logger: this.#logger,
+      closing: this.#closing.signal,
+    })
     const taskPrefix = `${this.#prefix}celery-task-meta-`
     const read = (ids: readonly string[]) => this.#readMany(ids)
     const decode = (id: string, bytes: Uint8Array) => this.#decodeTask(id, bytes)
@@ -115,8 +121,8 @@ export class KeyValueBackend implements ResultBackend {
           },
           groupKey: (id) => this.#groupKey(id),
           groupKeyPrefix: `${this.#prefix}celery-taskset-meta-`,
-          attempt: (what, operation) => this.#attempt(() => what, operation),
-          attemptAgain: (what, operation, cause) => this.#attemptAgain(what, operation, cause),
+          attempt: (what, operation) => this.#attempts.run(() => what, operation),
+          attemptAgain: (what, operation, cause) => this.#attempts.again(what, operation, cause),
           store: (meta) => this.store(meta),
           ...(parts.put === undefined
             ? {}
@@ -153,7 +159,7 @@ export class KeyValueBackend implements ResultBackend {
     return this.#inOrder(
       key,
       () =>
-        this.#attempt(
+        this.#attempts.run(
           () => `storing ${state} of task ${taskId}`,
           () => this.#put(key, taskId, value),
         ),
@@ -171,7 +177,7 @@ export class KeyValueBackend implements ResultBackend {
   }
 
   async holds({ key, value }: SealedResult): Promise<boolean> {
-    const bytes = await this.#attempt(
+    const bytes = await this.#attempts.run(
       () => `reading ${key}`,
       () => this.#store.get(key),
     )
@@ -245,7 +251,7 @@ export class KeyValueBackend implements ResultBackend {
 
   async fetch(taskId: string): Promise<ResultMeta | undefined> {
     const key = this.#taskKey(taskId)
-    const bytes = await this.#attempt(
+    const bytes = await this.#attempts.run(
       () => `reading the result of task ${taskId}`,
       () => this.#store.get(key),
     )
@@ -277,7 +283,7 @@ export class KeyValueBackend implements ResultBackend {
     await this.#waits.settle(taskId)
     if (this.#waits instanceof ResultPush) this.#waits.drop(taskId)
     await this.#inOrder(key, () =>
-      this.#attempt(
+      this.#attempts.run(
         () => `forgetting task ${taskId}`,
         () => this.#store.delete(key),
       ),
@@ -288,7 +294,7 @@ export class KeyValueBackend implements ResultBackend {
     const key = this.#groupKey(groupId)
     const bytes = encodeGroupMeta(tuple, this.#encoding)
     await this.#inOrder(key, () =>
-      this.#attempt(
+      this.#attempts.run(
         () => `saving group ${groupId}`,
         () => this.#store.set(key, bytes),
       ),
@@ -297,7 +303,7 @@ export class KeyValueBackend implements ResultBackend {
 
   async fetchGroup(groupId: string): Promise<unknown | undefined> {
     const key = this.#groupKey(groupId)
-    const bytes = await this.#attempt(
+    const bytes = await this.#attempts.run(
       () => `reading group ${groupId}`,
       () => this.#store.get(key),
     )
@@ -308,7 +314,7 @@ export class KeyValueBackend implements ResultBackend {
   async forgetGroup(groupId: string): Promise<void> {
     const key = this.#groupKey(groupId)
     await this.#inOrder(key, () =>
-      this.#attempt(
+      this.#attempts.run(
         () => `deleting group ${groupId}`,
         () => this.#store.delete(key),
       ),
@@ -318,7 +324,7 @@ export class KeyValueBackend implements ResultBackend {
   async cleanup(): Promise<number> {
     const names = ['celery-task-meta-', 'celery-taskset-meta-', 'chord-unlock-']
     const prefixes = names.map((name) => this.#prefix + name)
-    return this.#attempt(
+    return this.#attempts.run(
       () => 'deleting expired results',
       () => this.#store.cleanup(prefixes),
     )
@@ -351,7 +357,7 @@ export class KeyValueBackend implements ResultBackend {
 
   async #readMany(taskIds: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
     const keys = taskIds.map((id) => this.#taskKey(id))
-    const values = await this.#attempt(
+    const values = await this.#attempts.run(
       () => `reading the results of ${keys.length} tasks`,
       () => this.#store.getMany(keys),
     )
@@ -401,7 +407,7 @@ export class KeyValueBackend implements ResultBackend {
           )
         }
         await pause(this.#clock, delayMs, this.#closing.signal)
-        const next = await this.#attempt(
+        const next = await this.#attempts.run(
           () => `reading ${key}`,
           () => this.#store.get(key),
         )
@@ -442,43 +448,6 @@ export class KeyValueBackend implements ResultBackend {
       },
     )
   }
-
-  #attempt<T>(what: () => string, operation: () => Promise<T>): Promise<T> {
-    if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason)
-    return operation().catch((cause: unknown) => this.#attemptAgain(what(), operation, cause))
-  }
-
-  /** Celery's `get_exponential_backoff_interval` with full jitter (surface RES-040). */
-  async #attemptAgain<T>(what: string, operation: () => Promise<T>, first: unknown): Promise<T> {
-    const {
-      alwaysRetry = false,
-      maxRetries = Infinity,
-      baseSleepMs = 10,
-      maxSleepMs = 10_000,
-    } = this.#options
-    let cause = first
-    for (let retries = 0; ; retries++) {
-      if (this.#closing.signal.aborted) throw this.#closing.signal.reason
-      const isRecoverable = this.#store.isRecoverable(cause)
-      if (cause instanceof CeleriacError && !isRecoverable) throw cause
-      const again = alwaysRetry && retries < maxRetries && isRecoverable
-      if (!again) {
-        throw new BackendUnavailableError(
-          `The result backend ${this.displayUrl} failed while ${what}: ${messageOf(cause)}`,
-          { cause },
-        )
-      }
-      const longestMs = exponentialDelayMs(retries + 1, { firstMs: baseSleepMs, maxMs: maxSleepMs })
-      const delayMs = jittered(longestMs, this.#options.random ?? Math.random)
-      this.#logger.warn({ err: cause, retries: retries + 1, delayMs }, `${what} failed; trying again`)
-      await pause(this.#clock, delayMs, this.#closing.signal)
-      try {
-        return await operation()
-      } catch (next) {
-        cause = next
-      }
-    }
-  }
 }
 
 /** `global_keyprefix`, with `_` behind it unless it ends in one of `: _ - .` (surface RES-020). */
@@ -493,8 +462,4 @@ function hasTuple(value: unknown): value is { asTuple(): unknown } {
   return (
     typeof value === 'object' && value !== null && 'asTuple' in value && typeof value.asTuple === 'function'
   )
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
