@@ -22,6 +22,8 @@ export interface ResultBackend {
   readonly push: boolean
   /** Throws `EncodeError` for a value the result serializer cannot write, `BackendUnavailableError` when away. */
   store(meta: ResultMeta, request?: ResultRequest): Promise<void>
+  /** Where `seal` has results stored; undefined where it seals none. */
+  readonly place?: ResultPlace | undefined
   /**
    * The result as `store` would store it, for a broker's connection to the same server, which can do that in one step with
    * other things (`Delivery.handOver`). Undefined while another write of this task is under way. Throws `EncodeError`.

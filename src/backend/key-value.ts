@@ -21,7 +21,7 @@ import {
 import { type Clock, pause, systemClock } from '../clock.js'
 import { BackendUnavailableError, InvalidArgumentError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
-import type { SealedResult } from '../transport/transport.js'
+import type { ResultPlace, SealedResult } from '../transport/transport.js'
 import type { ChordCounter, ResultBackend, WatchOptions } from './backend.js'
 import type { BackendOptions } from './backend-options.js'
 import { FirstWrite, type FirstWrites } from './first-write.js'
@@ -165,6 +165,10 @@ export class KeyValueBackend implements ResultBackend {
         ),
       () => this.#waits.hint(taskId),
     )
+  }
+
+  get place(): ResultPlace | undefined {
+    return this.#store.place
   }
 
   seal(meta: ResultMeta): SealedResult | undefined {

@@ -204,9 +204,13 @@ describe('what was sent before by a run that ended in the death of its worker', 
     let prepared = 0
     Object.assign(host, { prepareMany: () => void prepared++ })
     Object.assign(host.backend, { seal: () => undefined })
+    Object.defineProperty(host.backend, 'place', { value: { server: 'one', database: 0 } })
     const run = (handsOver: boolean) => {
       const request = testRequest('t', [], { body: { chain: [step('next')] } })
-      return execute({ ...request, courier: { handsOver, handOver: async () => false } }, host)
+      return execute(
+        { ...request, courier: { handsOver: () => handsOver, handOver: async () => false } },
+        host,
+      )
     }
     await run(false)
     expect([prepared, ids(host)]).toEqual([0, ['next']])

@@ -39,9 +39,9 @@ export async function sendFollowUps(run: Run, value: unknown): Promise<void> {
  */
 export async function handOverFollowUps(run: Run, value: unknown): Promise<boolean> {
   const { host, request, state, storesResult } = run
-  if (request.body.chord !== undefined || !endsInOneStep(run)) return false
   const hasResult = storesResult && host.backend.enabled && run.id !== ''
-  if (hasResult && host.backend.seal === undefined) return false
+  if (request.body.chord !== undefined || !endsInOneStep(run, hasResult)) return false
+  if (hasResult && host.backend.place === undefined) return false
   const planned = planSignatures(applierFor(run), followUps(run, value))
   const outbox = planned instanceof Promise ? await planned : planned
   const result = (): SealedResult | undefined => host.backend.seal?.(run.record('SUCCESS', value))
@@ -170,7 +170,7 @@ function applierFor({ host, gate, request }: Run): Applier {
 
 /** For the last act of a run. */
 function lastApplier(run: Run): Applier {
-  if (!endsInOneStep(run)) return applierFor(run)
+  if (!endsInOneStep(run, true)) return applierFor(run)
   return {
     ...applierFor(run),
     handOver: (outbox, deletes) => handOver(run, outbox, { isLast: true, deletes }),

@@ -31,21 +31,24 @@ export interface HandoverEnd {
 }
 
 /**
- * Whether all that follows from a run can be one step: its broker can do that, and nothing comes after the acknowledgement
- * that another run would have to repeat. Asked before anything is planned, which step by step would be planned anew.
+ * Whether all that follows from a run can be one step: nothing comes after the acknowledgement that another run would have to
+ * repeat, and its broker can do that, with `stores` also to what is kept where results are. Asked before anything is planned,
+ * which step by step would be planned anew.
  */
-export function endsInOneStep({ task, host, request }: Ended): boolean {
+export function endsInOneStep({ task, host, request }: Ended, stores = false): boolean {
+  const { courier, isEager } = request
   const { handlers } = task
   const { taskSuccess, taskPostrun } = host.signals
   return (
-    request.courier?.handsOver === true &&
-    !request.isEager &&
+    courier !== undefined &&
+    !isEager &&
     !host.canvas.alwaysEager &&
     !host.wrapsRuns &&
     handlers.onSuccess === undefined &&
     handlers.afterReturn === undefined &&
     !taskSuccess.hasReceivers &&
-    !taskPostrun.hasReceivers
+    !taskPostrun.hasReceivers &&
+    courier.handsOver(stores ? host.backend.place : undefined)
   )
 }
 

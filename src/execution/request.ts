@@ -1,5 +1,5 @@
 import type { TaskBody, TaskMessage } from '../../protocol/task-message.js'
-import type { Handover } from '../transport/transport.js'
+import type { Handover, ResultPlace } from '../transport/transport.js'
 
 /** One received message, decoded, on its way through the worker. */
 export interface TaskRequest {
@@ -16,8 +16,8 @@ export interface TaskRequest {
 
 /** Who brought a message, and can end it together with what follows. */
 export interface Courier {
-  /** Whether its broker can do that at all. */
-  readonly handsOver: boolean
+  /** Whether its broker may do that where something is stored in `place`, or nothing is. */
+  handsOver(place: ResultPlace | undefined): boolean
   /**
    * Publishes, stores and acknowledges (what was not acknowledged before) in one step; the task has succeeded then. False
    * where it must be done step by step: nothing was done, as far as anybody can tell. Never rejects.

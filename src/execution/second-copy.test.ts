@@ -39,7 +39,7 @@ describe.skipIf(noRedis)(`second copies of a message${skipNote(noRedis)}`, () =>
     return {
       ...request,
       message: { ...request.message, parentId: 'parent', properties, ...change },
-      courier: { handsOver: false, handOver: async () => false },
+      courier: { handsOver: () => false, handOver: async () => false },
     }
   }
   const run = (mark?: string, change: Partial<TaskRequest['message']> = {}) =>

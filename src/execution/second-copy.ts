@@ -15,7 +15,7 @@ import type { Run } from './run.js'
 /** Whether there may be two of them, and somebody who can tell. */
 export function mayBeCopied({ task, host, request }: Pick<Run, 'task' | 'host' | 'request'>): boolean {
   const { courier, message, isEager } = request
-  if (!task.options.acksLate || isEager || courier === undefined || courier.handsOver) return false
+  if (!task.options.acksLate || isEager || courier === undefined || courier.handsOver(undefined)) return false
   return Boolean(message.parentId) && message.id !== '' && host.backend.firstCopy !== undefined
 }
 

@@ -13,7 +13,7 @@
 import { ConnectivityError, DeliveryLostError, LeaseLostError } from '../errors.js'
 import { type Seated, Seats } from '../seats.js'
 import type { Claimed, Handing, Parcel, QueueStore, Settling, Stored } from './queue-store.js'
-import type { AckWatcher, Delivery, Handover } from './transport.js'
+import type { AckWatcher, Delivery, Handover, ResultPlace } from './transport.js'
 
 interface Pending {
   readonly delivery: HeldDelivery
@@ -52,6 +52,7 @@ export class HeldMessages {
     acknowledge: (delivery, watcher) => this.#settle(delivery, 'ack', watcher),
     withdrawAck: (delivery) => this.#withdrawAck(delivery),
     handOver: (delivery, what, acks) => this.#handOver(delivery, what, acks),
+    handsOver: (place) => this.#store.handsOver?.(place) === true,
     isHeld: (delivery) => this.#isHeld(delivery),
   }
   #ended: { readonly cause: Error | undefined } | undefined
@@ -309,6 +310,7 @@ interface Holder {
   acknowledge(delivery: HeldDelivery, watcher: AckWatcher): void
   withdrawAck(delivery: HeldDelivery): boolean
   handOver(delivery: HeldDelivery, what: Handover, acks: boolean): Promise<boolean>
+  handsOver(place: ResultPlace | undefined): boolean
   isHeld(delivery: HeldDelivery): boolean
 }
 
@@ -370,6 +372,7 @@ const nobody: Holder = {
   acknowledge: (_delivery, watcher) => queueMicrotask(() => watcher.onAcknowledged()),
   withdrawAck: () => false,
   handOver: () => Promise.resolve(false),
+  handsOver: () => false,
   isHeld: () => true,
 }
 
@@ -436,5 +439,9 @@ class KeptDelivery extends HeldDelivery {
 
   handOver(what: Handover, acks: boolean): Promise<boolean> {
     return this.holder.handOver(this, what, acks)
+  }
+
+  handsOver(place: ResultPlace | undefined): boolean {
+    return this.holder.handsOver(place)
   }
 }

@@ -1,5 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import type { Exchange, Handover, Unreadable } from './transport.js'
+import type { Exchange, Handover, ResultPlace, Unreadable } from './transport.js'
 
 /**
  * What a broker without AMQP must offer; `VirtualConnection` makes a `Connection` of it.
@@ -29,6 +29,8 @@ export interface QueueStore {
    * before what is asked of the store after it; each succeeds, or fails, on its own.
    */
   handOver?(given: readonly Handing[]): void
+  /** With it: whether a parcel with something for `place` may be taken (`Delivery.handsOver`). */
+  handsOver?(place: ResultPlace | undefined): boolean
   /** Present when a claim outlives its connection: `settle` for what lost connections to this broker claimed. */
   settleLost?(
     lost: readonly Claimed[],

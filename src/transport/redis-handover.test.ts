@@ -159,7 +159,9 @@ describe.skipIf(noRedis)(`handing over on Redis (${noRedis ?? 'redis-server is i
     expect(await waiting()).toEqual([])
     expect(await isHeld()).toBe(true)
     await admin.run('ACL', 'SETUSER', 'no-results', 'resetkeys', `~${queue}*`, '~unacked*', '~_*')
+    expect(delivery.handsOver?.(handover({ url }).result?.place)).toBe(true)
     expect(await delivery.handOver?.(handover({ url }), true)).toBe(false)
+    expect(delivery.handsOver?.(undefined)).toBe(false)
     await delivery.ack()
     expect(await isHeld()).toBe(false)
   })
@@ -167,7 +169,10 @@ describe.skipIf(noRedis)(`handing over on Redis (${noRedis ?? 'redis-server is i
   it('leaves what is kept elsewhere, or must be routed, to others', async () => {
     const connection = await connect()
     const delivery = await taken(connection)
-    expect(await delivery.handOver?.(handover({ url: 'redis://127.0.0.1:1/0' }), true)).toBe(false)
+    const elsewhere = handover({ url: 'redis://127.0.0.1:1/0' })
+    expect(await delivery.handOver?.(elsewhere, true)).toBe(false)
+    const places = [undefined, handover().result?.place, elsewhere.result?.place]
+    expect(places.map((place) => delivery.handsOver?.(place))).toEqual([true, true, false])
     const what = handover()
     const routed = what.messages.map((one) => ({ ...one, to: { exchange: 'x', routingKey: 'y' } }))
     expect(await delivery.handOver?.({ ...what, messages: routed }, true)).toBe(false)

@@ -14,6 +14,7 @@ import type { RedisArgument, RedisClient } from './redis-client.js'
 import { refusalWord } from './redis-errors.js'
 import { handOverScript } from './redis-handover-script.js'
 import type { RedisOptions } from './redis-options.js'
+import type { ResultPlace } from './transport.js'
 
 /** What handovers need of their store. */
 export interface RedisHandoversHost {
@@ -46,6 +47,11 @@ export class RedisHandovers {
     this.#host = host
   }
 
+  /** `QueueStore.handsOver`: what is kept by another server is not, nor anything once the server has taken no such script. */
+  takes(place: ResultPlace | undefined): boolean {
+    return !this.#isRefused && (place === undefined || place.server === this.#host.client.server)
+  }
+
   /** `QueueStore.handOver`. */
   handOver(given: readonly Handing[]): void {
     let batch: Packed[] = []
@@ -68,11 +74,10 @@ export class RedisHandovers {
   /** Encoded before it is under way: an error of one is not an error of all. Undefined when it was told why it cannot be. */
   #pack(handing: Handing): Packed | undefined {
     const { claimed, parcel } = handing
-    const place = parcel.result?.place ?? parcel.deletes?.place
-    const isElsewhere = place !== undefined && place.server !== this.#host.client.server
     // What exists only in this process is not held there.
     const isLocal = claimed !== undefined && !(claimed instanceof RedisClaimed)
-    if (this.#isRefused || isElsewhere || isLocal || parcel.messages.length > mostMessages) {
+    const isTaken = this.takes(parcel.result?.place ?? parcel.deletes?.place)
+    if (!isTaken || isLocal || parcel.messages.length > mostMessages) {
       queueMicrotask(() => handing.onHanded(false))
       return undefined
     }

@@ -39,7 +39,7 @@ import { RedisTopology } from './redis-topology.js'
 import { UnseenClaims } from './redis-unseen.js'
 import { RedisWaiting } from './redis-waiting.js'
 import { passOnScript } from './redis-waiting-scripts.js'
-import type { Exchange } from './transport.js'
+import type { Exchange, ResultPlace } from './transport.js'
 
 /** What a Redis store is made of. */
 export interface RedisStoreParts {
@@ -216,6 +216,10 @@ export class RedisStore implements QueueStore {
 
   handOver(given: readonly Handing[]): void {
     this.#handovers.handOver(given)
+  }
+
+  handsOver(place: ResultPlace | undefined): boolean {
+    return this.#handovers.takes(place)
   }
 
   settleLost(

@@ -212,6 +212,11 @@ export interface Delivery {
    */
   handOver?(what: Handover, acks: boolean): Promise<boolean>
   /**
+   * Whether `handOver` may do it where a result is stored, or keys are deleted, in `place`, or in none: asked before what is
+   * handed over is made. Present with `handOver`.
+   */
+  handsOver?(place: ResultPlace | undefined): boolean
+  /**
    * Gives it back in front of what waits, as at shutdown; releases of one tick keep the order of their calls. Absent
    * where `reject` with requeue already puts it back in its place (AMQP).
    */

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 import type { TcpProxy } from '../../interop-tests/loss/proxy.js'
-import { noRedis, type RedisServer } from '../../interop-tests/redis-server.js'
+import { noRedis, RedisServer } from '../../interop-tests/redis-server.js'
 import { chain, chord } from '../canvas/build.js'
 import type { TaskContext } from '../execution/context.js'
 import type { RedisClient } from '../transport/redis-client.js'
@@ -155,6 +155,28 @@ describe.skipIf(noRedis)(`what a task hands over (${noRedis ?? 'redis-server is 
     const sent = (): Promise<unknown> =>
       until('the next step is there', async () => (await length('next')) === 1)
     await using _trial = await runFirst('soon', steal, sent, undefined, /^Couldn't ack t\.first/)
+  })
+
+  it('TSK-071 CNV-105 is planned once where the results are kept by another server', async () => {
+    await using elsewhere = await RedisServer.start()
+    await using trial = new Trial({ ...settings, resultBackend: elsewhere.url })
+    let prepared = 0
+    const { prepareMany } = trial.app
+    Object.assign(trial.app, {
+      prepareMany(...given: Parameters<typeof prepareMany>) {
+        prepared += 1
+        return prepareMany.apply(trial.app, given)
+      },
+    })
+    const add = trial.app.task('t.add', { acksLate: true }, (x: number, y: number) => x + y)
+    const sum = trial.app.task('t.sum', (all: number[]) => all.reduce((x, y) => x + y, 0))
+    await trial.started()
+    const late = await chain(add.s(1, 2), add.s(3)).applyAsync()
+    expect(await late.get({ timeout: 10 })).toBe(6)
+    const whole = await chord([add.s(1, 1), add.s(2, 2)], sum.s()).applyAsync()
+    expect(await whole.get({ timeout: 10 })).toBe(6)
+    expect(prepared).toBe(0)
+    expect(trial.logged(/Couldn't|may run twice/)).toEqual([])
   })
 
   it('TSK-060 comes before the acknowledgement step by step where a handler runs in between', async () => {

@@ -14,7 +14,7 @@ import type { Courier, TaskRequest } from '../execution/request.js'
 import { type Logger, wouldLog } from '../logger.js'
 import type { Execution, Pool, RunWatcher, TimeLimits } from '../pool/pool.js'
 import type { Seated } from '../seats.js'
-import type { AckWatcher, Delivery, Handover, LateSettling } from '../transport/transport.js'
+import type { AckWatcher, Delivery, Handover, LateSettling, ResultPlace } from '../transport/transport.js'
 import type { Candidate, Discard } from './admission.js'
 import { type Arrival, taskRequestFrom } from './arrival.js'
 import type { Endings } from './endings.js'
@@ -58,8 +58,6 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
   delivery: Delivery
   readonly taskRequest: TaskRequest
   readonly runnable: RunnableTask
-  /** `Courier`. */
-  readonly handsOver: boolean
   readonly eta: number | undefined
   readonly expires: number | undefined
   /** Epoch milliseconds; undefined until it starts. */
@@ -91,7 +89,6 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     const { delivery, message, task } = arrival
     this.desk = desk
     this.delivery = delivery
-    this.handsOver = delivery.handOver !== undefined
     this.runnable = task
     this.eta = momentMs(message.eta, 'ETA')
     this.expires = momentMs(message.expires, 'expires')
@@ -273,6 +270,11 @@ export class Request implements Candidate, RunWatcher, Orphan, AckWatcher, Couri
     if (await handing) return
     if (this.told) await this.desk.endings.sentAgain(this.taskRequest, this.runnable)
     else await this.handBack('give back', 'return')
+  }
+
+  /** `Courier`. */
+  handsOver(place: ResultPlace | undefined): boolean {
+    return this.delivery.handsOver?.(place) === true
   }
 
   /** `Courier`. */
