@@ -5,7 +5,7 @@ import type { ResultBackend } from '../backend/backend.js'
 import { openBackend } from '../backend/open.js'
 import { useRedis } from '../transport/redis-rig.conformance.js'
 import { execute } from './execute.js'
-import type { TaskRequest } from './request.js'
+import type { Courier, TaskRequest } from './request.js'
 import { TestHost, testRequest } from './test-host.conformance.js'
 
 describe.skipIf(noRedis)(`second copies of a message${skipNote(noRedis)}`, () => {
@@ -81,10 +81,24 @@ describe.skipIf(noRedis)(`second copies of a message${skipNote(noRedis)}`, () =>
     expect(runs).toBe(3)
   })
 
+  it('CNV-119 is asked about unless its sender could do all in one step, with the result where that is kept', async () => {
+    const inOneStep = async (handsOver: Courier['handsOver'], copy: string) => {
+      const courier = { handsOver, handOver: async () => false }
+      await execute({ ...message(copy), courier }, host)
+      return runs
+    }
+    expect(await inOneStep(() => true, 'a')).toBe(1)
+    expect(await inOneStep(() => true, 'b')).toBe(2)
+    // The results are kept by another server than the messages.
+    const withoutResult: Courier['handsOver'] = (place) => place === undefined
+    expect(await inOneStep(withoutResult, 'c')).toBe(3)
+    expect(await inOneStep(withoutResult, 'd')).toBe(3)
+  })
+
   it('a store that cannot tell stops nothing', async () => {
     await run()
     const firstCopy = async (): Promise<string> => Promise.reject(new Error('away'))
-    Object.assign(host, { backend: Object.assign(Object.create(backend), { firstCopy }) })
+    Object.assign(backend, { firstCopy })
     await run('mark')
     expect(runs).toBe(2)
     expect(host.lines.map(({ text }) => text)).toContainEqual(expect.stringContaining('Cannot tell whether'))

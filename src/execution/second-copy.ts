@@ -15,8 +15,11 @@ import type { Run } from './run.js'
 /** Whether there may be two of them, and somebody who can tell. */
 export function mayBeCopied({ task, host, request }: Pick<Run, 'task' | 'host' | 'request'>): boolean {
   const { courier, message, isEager } = request
-  if (!task.options.acksLate || isEager || courier === undefined || courier.handsOver(undefined)) return false
-  return Boolean(message.parentId) && message.id !== '' && host.backend.firstCopy !== undefined
+  if (!task.options.acksLate || isEager || courier === undefined) return false
+  const { enabled, place, firstCopy } = host.backend
+  // Its sender had a result to store, as a rule, and that where this one's is kept.
+  if ((place !== undefined || !enabled) && courier.handsOver(place)) return false
+  return Boolean(message.parentId) && message.id !== '' && firstCopy !== undefined
 }
 
 /** True when another copy has begun, so that this one is to be acknowledged and forgotten. */
