@@ -243,7 +243,7 @@ export class Control {
       await connection.publish([{ envelope, to, mandatory: false }], { signal: sending.signal })
       sending.free()
       collector.start()
-      return await orEnded(orGiven(collector.answers, signal), connection)
+      return await orEnded(orAborted(collector.answers, signal), connection)
     } finally {
       sending.free()
       collector.end()
@@ -307,10 +307,6 @@ function timedOut(
     other?.removeEventListener('abort', onAbort)
   }
   return { signal: controller.signal, free }
-}
-
-function orGiven<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return signal === undefined ? promise : orAborted(promise, signal)
 }
 
 /** Rejects when the connection ends first: nobody can answer over it any more. */

@@ -13,6 +13,7 @@ import type { Channel } from 'amqplib'
 import type { Clock } from '../clock.js'
 import { ConnectionLostError, UnroutableError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { orAborted } from '../or-aborted.js'
 import { AmqpAcks } from './amqp-acks.js'
 import { AmqpDelivery } from './amqp-delivery.js'
 import { envelopeOf } from './amqp-envelope.js'
@@ -129,9 +130,8 @@ export class AmqpConnection implements Connection {
   /** The publisher, once the exchanges are known to be there: a channel does not survive a message for one that is not. */
   async #prepared(messages: readonly Outgoing[], signal: AbortSignal | undefined): Promise<AmqpPublisher> {
     const unseen = messages.flatMap(({ to }) => (this.#topology.hasSeen(to.exchange) ? [] : to.exchange))
-    for (const exchange of new Set(unseen))
-      await untilAborted(this.#topology.assertExchange(exchange), signal)
-    return untilAborted(this.#publishing(), signal)
+    for (const exchange of new Set(unseen)) await orAborted(this.#topology.assertExchange(exchange), signal)
+    return orAborted(this.#publishing(), signal)
   }
 
   #send(
@@ -151,7 +151,7 @@ export class AmqpConnection implements Connection {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const queues = new Set(messages.flatMap(({ to }) => this.#topology.queuesOf(to.exchange, to.routingKey)))
-    const isDeclared = await untilAborted(this.#topology.redeclare([...queues]), signal)
+    const isDeclared = await orAborted(this.#topology.redeclare([...queues]), signal)
     const returned = isDeclared ? await publisher.publish(messages, signal) : messages
     const first = returned[0]
     if (first === undefined) return
@@ -326,20 +326,4 @@ async function closeGetting(channel: Channel, acks: AmqpAcks): Promise<void> {
   acks.flush()
   acks.end()
   await channel.close()
-}
-
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  let stop = (): void => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(signal.reason)
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop)
-    work.catch(() => {})
-  }
 }

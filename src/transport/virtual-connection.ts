@@ -8,6 +8,7 @@
 import { type Clock, pause, systemClock } from '../clock.js'
 import { BrokerRefusedError, ConnectionLostError } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
+import { orAborted } from '../or-aborted.js'
 import { claimedOf, HeldMessages, parcelOf } from './held-messages.js'
 import { LeaseKeeper } from './lease-keeper.js'
 import type { QueueStore, Stored } from './queue-store.js'
@@ -127,13 +128,14 @@ export class VirtualConnection implements Connection {
       }
       if (this.#store.broadcast !== undefined && this.#router.typeOf(exchange) === 'fanout') {
         const sending = this.#store.broadcast(exchange, routingKey, envelope, options.signal)
-        await untilAborted(sending, options.signal)
+        await orAborted(sending, options.signal)
         continue
       }
       this.#copies(envelope, to, await this.#router.route(to), copies)
     }
     if (copies.length === 0) return
-    await untilAborted(this.#store.push(copies, options.signal, options.after), options.signal)
+    // A store that hangs (a dead network disk) does not hang those who gave a bound.
+    await orAborted(this.#store.push(copies, options.signal, options.after), options.signal)
   }
 
   #copies(
@@ -297,25 +299,5 @@ export class VirtualConnection implements Connection {
     return new ConnectionLostError(
       `cannot ${what}: the connection to ${this.#options.shownUrl} has ended; open another`,
     )
-  }
-}
-
-/** A store that hangs (a dead network disk) does not hang those who gave a bound. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return signal === undefined ? work : orAborted(work, signal)
-}
-
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let stop = (): void => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(signal.reason)
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop)
-    work.catch(() => {})
   }
 }
