@@ -1,102 +1,48 @@
 /** Results in one folder: Celery reads what we stored, and we read what Celery stored. */
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { ResultMeta } from '../protocol/result-meta.js'
 import { createCodec } from '../protocol/serializers.js'
 import { AsyncResult, restoreGroup } from '../src/backend/async-result.js'
 import type { ResultBackend } from '../src/backend/backend.js'
 import { GroupResult } from '../src/backend/group-result.js'
 import { openBackend } from '../src/backend/open.js'
 import type { ResultContext } from '../src/backend/result-context.js'
-import { systemClock } from '../src/clock.js'
-import { pythonPath } from './harness.js'
+import { contextOf, errorOf, metaOf, pythonOn } from './python-results.js'
 
-const run = promisify(execFile)
 const codec = createCodec()
-
-const PRELUDE = `
-import json, sys, os, time, threading
-from celery import Celery, states
-from celery.app.task import Context
-from celery.result import AsyncResult, GroupResult
-from celery.exceptions import TimeLimitExceeded, WorkerLostError, ChordError
-app = Celery('t', broker='memory://', backend=os.environ['BACKEND'], set_as_current=True)
-app.conf.update(json.loads(os.environ.get('CONF', '{}')))
-backend = app.backend
-def said(exc):
-    return {'type': type(exc).__name__, 'module': type(exc).__module__, 'args': list(exc.args), 'text': str(exc),
-            'is_type_error': isinstance(exc, TypeError), 'mro': [c.__name__ for c in type(exc).__mro__]}
-def got(id, **kw):
-    try:
-        return {'value': AsyncResult(id).get(timeout=10, **kw)}
-    except Exception as exc:
-        return {'error': said(exc)}
-def out(value):
-    print(json.dumps(value, default=str))
-`
 
 describe('file:// results shared with Celery', () => {
   const folder = mkdtempSync(join(tmpdir(), 'celeriac-file-backend-'))
   const url = `file://${folder}`
-  const python = pythonPath()
+  const inPython = pythonOn(url)
   let backend: ResultBackend
   let context: ResultContext
 
   beforeAll(() => {
     backend = openBackend(url, { codec })
-    context = { backend, clock: systemClock(), insideTask: () => false }
+    context = contextOf(backend)
   })
   afterAll(async () => {
     await backend.close()
     rmSync(folder, { recursive: true, force: true })
   })
 
-  async function inPython<T>(script: string, conf: object = {}): Promise<T> {
-    const { stdout } = await run(python, ['-c', PRELUDE + script], {
-      env: { ...process.env, BACKEND: url, CONF: JSON.stringify(conf), PYTHONDONTWRITEBYTECODE: '1' },
-      timeout: 60_000,
-    })
-    return JSON.parse(stdout) as T
-  }
-
-  const store = (
-    taskId: string,
-    state: string,
-    result: unknown,
-    more: Partial<ResultMeta> = {},
-  ): Promise<void> =>
-    backend.store({
-      taskId,
-      state,
-      result,
-      traceback: undefined,
-      children: [],
-      dateDone: '2026-11-20T10:12:55.143897+00:00',
-      ...more,
-    })
-  const error = (type: string, module: string | undefined, ...args: unknown[]): object => ({
-    type,
-    module,
-    args,
-    traceback: undefined,
-  })
+  const store = (...given: Parameters<typeof metaOf>): Promise<void> => backend.store(metaOf(...given))
 
   it('RES-002 RES-016 RES-037 RES-043 Python reads values, errors, revocations and custom states that we stored', async () => {
     await store('ok', 'SUCCESS', { sum: 5, list: [1, 'ø', null, true, 1.5] })
-    await store('type-error', 'FAILURE', error('TypeError', 'builtins', 'bad', 2), {
+    await store('type-error', 'FAILURE', errorOf('TypeError', 'builtins', 'bad', 2), {
       traceback: 'Error: bad\n    at x',
     })
-    await store('made-up', 'FAILURE', error('PaymentDeclined', 'shop.errors', 'no funds'))
-    await store('no-module', 'FAILURE', error('RangeError', undefined, 'far'))
-    await store('revoked', 'REVOKED', error('TaskRevokedError', 'celery.exceptions', 'revoked'))
-    await store('limit', 'FAILURE', error('TimeLimitExceeded', 'billiard.exceptions', 30))
+    await store('made-up', 'FAILURE', errorOf('PaymentDeclined', 'shop.errors', 'no funds'))
+    await store('no-module', 'FAILURE', errorOf('RangeError', undefined, 'far'))
+    await store('revoked', 'REVOKED', errorOf('TaskRevokedError', 'celery.exceptions', 'revoked'))
+    await store('limit', 'FAILURE', errorOf('TimeLimitExceeded', 'billiard.exceptions', 30))
     await store('progress', 'PROGRESS', { done: 3, total: 9 })
-    await store('retry', 'RETRY', error('KeyError', 'builtins', 'again'), { traceback: 'tb' })
+    await store('retry', 'RETRY', errorOf('KeyError', 'builtins', 'again'), { traceback: 'tb' })
     const seen = await inPython<
       Record<string, { value?: unknown; error?: Record<string, unknown>; [key: string]: unknown }>
     >(`
@@ -249,7 +195,7 @@ out(None)`)
     await inPython(`
 backend.store_result('ours', 'python', states.SUCCESS); backend.store_result('pythons', 'python', states.SUCCESS)
 out(None)`)
-    await store('pythons', 'FAILURE', error('E', undefined))
+    await store('pythons', 'FAILURE', errorOf('E', undefined))
     expect((await backend.fetch('ours'))?.result).toBe('ours')
     expect((await backend.fetch('pythons'))?.result).toBe('python')
   })

@@ -1,66 +1,37 @@
 /** Results in one Redis: Celery reads what we stored, we read what Celery stored, and chords are finished by either. */
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { ResultMeta } from '../protocol/result-meta.js'
 import { createCodec } from '../protocol/serializers.js'
 import { AsyncResult, restoreGroup } from '../src/backend/async-result.js'
 import type { ResultBackend } from '../src/backend/backend.js'
 import { GroupResult } from '../src/backend/group-result.js'
 import { openBackend } from '../src/backend/open.js'
 import type { ResultContext } from '../src/backend/result-context.js'
-import { systemClock } from '../src/clock.js'
 import { Celery } from '../src/index.js'
 import { RedisBroker } from './brokers.js'
-import { pythonPath, Shop } from './harness.js'
+import { Shop } from './harness.js'
 import { nodeApp, nodeTasks } from './node-app.js'
+import { contextOf, errorOf, type InPython, metaOf, pythonOn } from './python-results.js'
 import { noRedis, RedisServer, skipNote } from './redis-server.js'
 
-const run = promisify(execFile)
 const codec = createCodec()
-
-const PRELUDE = `
-import json, sys, os, time
-from celery import Celery, states, chord, signature
-from celery.app.task import Context
-from celery.result import AsyncResult, GroupResult
-from celery.exceptions import TimeLimitExceeded, ChordError
-app = Celery('t', broker=os.environ['BACKEND'], backend=os.environ['BACKEND'], set_as_current=True)
-app.conf.update(json.loads(os.environ.get('CONF', '{}')))
-backend = app.backend
-def said(exc):
-    return {'type': type(exc).__name__, 'module': type(exc).__module__, 'args': list(exc.args), 'text': str(exc),
-            'is_type_error': isinstance(exc, TypeError)}
-def got(id, **kw):
-    try:
-        return {'value': AsyncResult(id).get(timeout=20, **kw)}
-    except Exception as exc:
-        return {'error': said(exc)}
-def part(gid, id, index, state, result):
-    body = signature('t.body', options={'task_id': 'body-' + gid, 'queue': 'bodies-' + gid}, app=app)
-    request = Context({'id': id, 'group': gid, 'group_index': index, 'chord': dict(body)})
-    backend.on_chord_part_return(request, state, result)
-def out(value):
-    print(json.dumps(value, default=str))
-`
 
 describe.skipIf(noRedis)(`Redis results shared with Celery${skipNote(noRedis)}`, () => {
   let broker: RedisBroker
   let client: Redis
   let url: string
-  let python: string
+  let inPython: InPython
   let backend: ResultBackend
   let context: ResultContext
   const closing: { close(): Promise<void> }[] = []
 
   beforeAll(async () => {
-    python = pythonPath()
     broker = await RedisBroker.start()
     client = broker.server.client()
     url = broker.server.url
+    inPython = pythonOn(url, url)
     backend = open()
-    context = { backend, clock: systemClock(), insideTask: () => false }
+    context = contextOf(backend)
   })
   afterAll(async () => {
     for (const each of closing.splice(0)) await each.close()
@@ -72,33 +43,6 @@ describe.skipIf(noRedis)(`Redis results shared with Celery${skipNote(noRedis)}`,
     closing.push(opened)
     return opened
   }
-  async function inPython<T>(script: string, conf: object = {}): Promise<T> {
-    const { stdout } = await run(python, ['-c', PRELUDE + script], {
-      env: { ...process.env, BACKEND: url, CONF: JSON.stringify(conf), PYTHONDONTWRITEBYTECODE: '1' },
-      timeout: 60_000,
-    })
-    return JSON.parse(stdout) as T
-  }
-  const metaOf = (
-    taskId: string,
-    state: string,
-    result: unknown,
-    more: Partial<ResultMeta> = {},
-  ): ResultMeta => ({
-    taskId,
-    state,
-    result,
-    traceback: undefined,
-    children: [],
-    dateDone: '2026-11-20T10:12:55.143897+00:00',
-    ...more,
-  })
-  const error = (type: string, module: string | undefined, ...args: unknown[]): object => ({
-    type,
-    module,
-    args,
-    traceback: undefined,
-  })
   async function subscribed(taskId: string): Promise<void> {
     await vi.waitFor(
       async () => {
@@ -112,11 +56,15 @@ describe.skipIf(noRedis)(`Redis results shared with Celery${skipNote(noRedis)}`,
   it('RES-002 RES-016 RES-043 Python reads values, errors, revocations and custom states that we stored', async () => {
     await Promise.all([
       backend.store(metaOf('ok', 'SUCCESS', { sum: 5, list: [1, 'ø', null, true, 1.5] })),
-      backend.store(metaOf('type', 'FAILURE', error('TypeError', 'builtins', 'bad', 2), { traceback: 'tb' })),
-      backend.store(metaOf('made-up', 'FAILURE', error('PaymentDeclined', 'shop.errors', 'no funds'))),
-      backend.store(metaOf('revoked', 'REVOKED', error('TaskRevokedError', 'celery.exceptions', 'revoked'))),
+      backend.store(
+        metaOf('type', 'FAILURE', errorOf('TypeError', 'builtins', 'bad', 2), { traceback: 'tb' }),
+      ),
+      backend.store(metaOf('made-up', 'FAILURE', errorOf('PaymentDeclined', 'shop.errors', 'no funds'))),
+      backend.store(
+        metaOf('revoked', 'REVOKED', errorOf('TaskRevokedError', 'celery.exceptions', 'revoked')),
+      ),
       backend.store(metaOf('progress', 'PROGRESS', { done: 3, total: 9 })),
-      backend.store(metaOf('retry', 'RETRY', error('KeyError', 'builtins', 'again'))),
+      backend.store(metaOf('retry', 'RETRY', errorOf('KeyError', 'builtins', 'again'))),
     ])
     const seen = await inPython<Record<string, unknown>>(`
 out({
@@ -275,7 +223,7 @@ out(None)`,
     await inPython(`
 backend.store_result('ours', 'python', states.SUCCESS); backend.store_result('pythons', 'python', states.SUCCESS)
 out(None)`)
-    await backend.store(metaOf('pythons', 'FAILURE', error('E', undefined)))
+    await backend.store(metaOf('pythons', 'FAILURE', errorOf('E', undefined)))
     expect((await backend.fetch('ours'))?.result).toBe('ours')
     expect((await backend.fetch('pythons'))?.result).toBe('python')
   })
@@ -339,7 +287,7 @@ out(None)`)
     expect(parts?.map(({ taskId, state, result }) => [taskId, state, result])).toEqual([
       ['a', 'SUCCESS', 'a'],
       ['b', 'SUCCESS', { b: ['ø', 2] }],
-      ['c', 'FAILURE', error('ValueError', 'builtins', 'boom', 42)],
+      ['c', 'FAILURE', errorOf('ValueError', 'builtins', 'boom', 42)],
     ])
   })
 
@@ -348,7 +296,7 @@ out(None)`)
     await backend.chords?.partDone(
       'mixed-3',
       0,
-      metaOf('bad', 'FAILURE', error('ValueError', 'builtins', 'boom')),
+      metaOf('bad', 'FAILURE', errorOf('ValueError', 'builtins', 'boom')),
     )
     await inPython(`part('mixed-3', 'good', 1, states.SUCCESS, 1); out(None)`)
     expect(await new AsyncResult('body-mixed-3', context).result()).toMatchObject({
