@@ -15,7 +15,8 @@ import { promisify } from 'node:util'
 import { containerEngine } from './container-engine.js'
 import { ProcessGuard } from './process-guard.js'
 import { freePort, makeCertificates, type TestCertificates } from './redis-server.js'
-import { type ServerProcess, startServer, stopServer } from './server-process.js'
+import { startServer } from './server-process.js'
+import { TestServer } from './test-server.js'
 
 /** A release of RabbitMQ: the image that has it, and the folder of its programs where no container engine answers. */
 export interface RabbitRelease {
@@ -86,7 +87,8 @@ const startBoundMs = 60_000
 const run = promisify(execFile)
 
 /** One running server. */
-export class RabbitServer {
+export class RabbitServer extends TestServer {
+  protected override readonly patienceMs = 20_000
   readonly port: number
   /** `amqp://guest:guest@127.0.0.1:<port>//`: all rights on the default virtual host. */
   readonly url: string
@@ -101,10 +103,9 @@ export class RabbitServer {
   private readonly environment: Readonly<Record<string, string>>
   private readonly epmdPort: number
   private epmd: ChildProcess | undefined
-  private child: ServerProcess | undefined
-  private output = ''
 
   private constructor(ports: readonly number[], options: RabbitServerOptions) {
+    super()
     const [port = 0, distPort = 0, epmdPort = 0, tlsPort = 0] = ports
     this.release = options.release ?? usualRelease
     this.port = port
@@ -152,16 +153,6 @@ export class RabbitServer {
     }
   }
 
-  /** The process id of the running server; undefined while it is stopped. */
-  get pid(): number | undefined {
-    return this.child?.pid
-  }
-
-  /** What the server printed, over all its starts. */
-  get log(): string {
-    return this.output
-  }
-
   /** Of this server, such as `4.3.6`. */
   get version(): string {
     return /RabbitMQ (\d+\.\d+\.\d+)/.exec(this.output)?.[1] ?? ''
@@ -206,7 +197,7 @@ export class RabbitServer {
       throw new Error('epmd (of Erlang) could not be started')
   }
 
-  private async launch(): Promise<void> {
+  protected override async launch(): Promise<void> {
     await this.launchEpmd()
     const child = await startServer({
       program: script(this.release, 'rabbitmq-server'),
@@ -270,36 +261,8 @@ export class RabbitServer {
     await this.ctl('close_all_connections', '--global', reason)
   }
 
-  /** Ends the server in order (SIGTERM) or with another signal. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    const { child } = this
-    this.child = undefined
-    await stopServer(child, signal, 20_000)
-  }
-
-  /** SIGKILL; resolves when it is gone. `restart()` brings it back. */
-  async kill(): Promise<void> {
-    await this.stop('SIGKILL')
-  }
-
-  /** Stops the server when it runs, and starts it on the same ports with the same data. */
-  async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    await this.stop(signal)
-    await this.launch()
-  }
-
-  /** SIGSTOP: the server keeps its connections and answers nothing until `resume()`. */
-  pause(): void {
-    this.child?.kill('SIGSTOP')
-  }
-
-  /** SIGCONT. */
-  resume(): void {
-    this.child?.kill('SIGCONT')
-  }
-
   /** Ends the server and removes its folder. */
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     await this.stop('SIGKILL')
     const { epmd } = this
     if (epmd !== undefined && epmd.exitCode === null && epmd.signalCode === null) {
@@ -309,10 +272,6 @@ export class RabbitServer {
     }
     await this.guard.close()
     rmSync(this.folder, { recursive: true, force: true })
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
   }
 }
 

@@ -12,7 +12,8 @@ import { dirname, join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { containerEngine } from './container-engine.js'
 import { ProcessGuard } from './process-guard.js'
-import { type ServerProcess, startServer, stopServer } from './server-process.js'
+import { startServer } from './server-process.js'
+import { TestServer } from './test-server.js'
 
 /** `CELERIAC_REDIS_IMAGE` names another one. */
 const image = process.env.CELERIAC_REDIS_IMAGE ?? 'redis:7.4'
@@ -66,7 +67,8 @@ type PlainOptions = Omit<RedisOptions, 'replyMapping'>
 const startBoundMs = 15_000
 
 /** One running server. */
-export class RedisServer {
+export class RedisServer extends TestServer {
+  protected override readonly patienceMs = 10_000
   readonly port: number
   /** `redis://` or `rediss://`, with the user and password, database 0. */
   readonly url: string
@@ -79,10 +81,9 @@ export class RedisServer {
   private readonly options: RedisServerOptions
   private readonly guard: ProcessGuard
   private readonly clients = new Set<Redis>()
-  private child: ServerProcess | undefined
-  private output = ''
 
   private constructor(port: number, options: RedisServerOptions) {
+    super()
     this.port = port
     this.options = options
     this.folder = mkdtempSync(join(tmpdir(), 'celeriac-redis-'))
@@ -116,16 +117,6 @@ export class RedisServer {
     }
   }
 
-  /** The process id of the running server; undefined while it is stopped. */
-  get pid(): number | undefined {
-    return this.child?.pid
-  }
-
-  /** What the server printed, over all its starts. */
-  get log(): string {
-    return this.output
-  }
-
   private configuration(): string[] {
     const { appendonly, requirepass, user, tls, extra = {}, program, lines = [] } = this.options
     const conf = ['bind 127.0.0.1', `dir "${this.folder}"`, 'daemonize no', 'loglevel notice']
@@ -146,7 +137,7 @@ export class RedisServer {
     return [...conf, ...lines]
   }
 
-  private async launch(): Promise<void> {
+  protected override async launch(): Promise<void> {
     const program = this.options.program ?? 'redis-server'
     const child = await startServer({
       program,
@@ -200,45 +191,18 @@ export class RedisServer {
     client.disconnect()
   }
 
-  /** Ends the server in order (SIGTERM: an append-only file is complete) or with another signal. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    const { child } = this
-    this.child = undefined
-    await stopServer(child, signal, 10_000)
+  /** An append-only file is complete after SIGTERM. */
+  override async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await super.stop(signal)
     this.guard.watch([])
   }
 
-  /** SIGKILL; resolves when it is gone. `restart()` brings it back. */
-  async kill(): Promise<void> {
-    await this.stop('SIGKILL')
-  }
-
-  /** Stops the server when it runs, and starts it on the same port and folder. */
-  async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    await this.stop(signal)
-    await this.launch()
-  }
-
-  /** SIGSTOP: the server keeps its connections and answers nothing until `resume()`. */
-  pause(): void {
-    this.child?.kill('SIGSTOP')
-  }
-
-  /** SIGCONT. */
-  resume(): void {
-    this.child?.kill('SIGCONT')
-  }
-
   /** Ends the server and its clients and removes its folder. */
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     for (const client of this.clients) this.release(client)
     await this.stop('SIGKILL')
     await this.guard.close()
     rmSync(this.folder, { recursive: true, force: true })
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
   }
 }
 
