@@ -236,7 +236,12 @@ export class Chord<
     }
     assertChords(app)
     if (header.memberList.isOpen) header.setWire({ task_id: gid, group_id: gid, chord: body })
-    else announce(app, gid, header.freeze({ groupId: gid, chord: body, rootId }), body, outbox, call.unlock)
+    // Nobody is told of the results of such a header before it is sent, so its members are frozen as they are planned.
+    else if (app.backend.chords !== undefined && header.tasks.every((member) => member.isSingle)) {
+      const { root_id: ownRoot, parent_id: ownParent } = header.options
+      const [root, parent] = [ownRoot ?? rootId ?? null, ownParent ?? null]
+      header.setWire({ task_id: gid, group_id: gid, chord: body, root_id: root, parent_id: parent })
+    } else announce(app, gid, header.freeze({ groupId: gid, chord: body, rootId }), body, outbox, call.unlock)
     const headerCall = {
       args,
       kwargs: this.forHeader(call.kwargs),

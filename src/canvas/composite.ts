@@ -19,6 +19,10 @@ export abstract class Composite<A extends Arguments, R, H extends AnyResult> ext
     return this.app.underWay(this.start(call, undefined))
   }
 
+  override get isSingle(): boolean {
+    return false
+  }
+
   /** There is no function to call: Python's `chain(...)()` sends, which here is `delay()`. */
   override call(): never {
     throw new InvalidArgumentError(

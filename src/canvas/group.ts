@@ -225,15 +225,23 @@ export class Group<
     const { gid, rootId, chord, options, links } = sending
     const given = this.callFor(call)
     const results: AnyResult[] = []
+    let shared: WireCall = given
     for (const [member, index] of inOrder(members)) {
-      const copy = withLinks(member.cloneWire({}), links)
-      const groupIndex = sending.sent + index
-      const result = copy.freeze({ groupId: gid, rootId, groupIndex }) as AnyResult
+      const frozen = { groupId: gid, rootId, groupIndex: sending.sent + index }
+      const isPlain = !links.link && !links.linkError && member.isSingle
+      const copy = isPlain ? member : withLinks(member.cloneWire({}), links)
+      const result = isPlain ? undefined : copy.freeze(frozen)
       sending.size += copy.chordSize()
-      sending.inChord = chord ?? copy.options['chord']
-      const shared = { ...options, add_to_parent: false, chord: sending.inChord ?? null }
-      copy.plan({ ...given, options: shared }, outbox)
-      results.push(result)
+      const inChord = chord ?? copy.options['chord']
+      if (shared === given || inChord !== sending.inChord) {
+        sending.inChord = inChord
+        shared = { ...given, options: { ...options, add_to_parent: false, chord: inChord ?? null } }
+      }
+      if (result === undefined) results.push(member.planFrozen(frozen, shared, outbox))
+      else {
+        copy.plan(shared, outbox)
+        results.push(result)
+      }
     }
     sending.sent += members.length
     return results

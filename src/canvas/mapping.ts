@@ -40,8 +40,8 @@ export class Mapped<R = unknown> extends Signature<Arguments, R[]> {
     return `[${this.mapped.task}(${argument}) for x in ${items.length > 100 ? `${items.slice(0, 97)}...` : items}]`
   }
 
-  protected override callOf(call: WireCall): Call {
-    const ready = super.callOf(call)
+  protected override callWith(options: WireOptions, call: WireCall): Call {
+    const ready = super.callWith(options, call)
     return { ...ready, options: { routeName: this.mapped.task, ...ready.options } }
   }
 
@@ -104,6 +104,10 @@ export class Chunks<R = unknown> extends Signature<Arguments, R[][], GroupResult
 
   override applyWire({ options = {} }: WireCall): Promise<GroupResult<R[][]>> {
     return this.group().applyWire({ options: { ...this.wireOptions, ...options } })
+  }
+
+  override get isSingle(): boolean {
+    return false
   }
 
   override plan({ options = {} }: WireCall, outbox: Outbox): GroupResult<R[][]> {

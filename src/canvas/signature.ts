@@ -78,6 +78,7 @@ export interface SignatureParts {
 
 const keptOnceSet: readonly string[] = ['group_id', 'stamped_headers']
 const nothing: ReadonlySet<unknown> = new Set()
+const NONE: readonly string[] = []
 
 /**
  * A call that can be sent, linked, stored or passed on; `A` are the arguments it still takes, `R` its result, `H` what
@@ -131,6 +132,11 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
     return null
   }
 
+  /** Whether one message is all that it is. */
+  get isSingle(): boolean {
+    return true
+  }
+
   /** The six keys of wire-format 2.1, in Celery's order. */
   toSignatureData(): SignatureData {
     return this.written(nothing)
@@ -176,6 +182,14 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
     const ready = this.callOf(call)
     const taskId = ready.options.taskId || this.app.newId()
     outbox.calls.push({ ...ready, options: { ...ready.options, taskId } })
+    return this.app.asyncResult(taskId) as AnyResult as H
+  }
+
+  /** Freezes a copy of a single task and plans that, without making the copy: a group may have thousands. */
+  planFrozen(frozen: FreezeOptions, call: WireCall, outbox: Outbox): H {
+    const wire = structureOf(this.wireOptions)
+    const taskId = this.frozenInto(wire, frozen)
+    outbox.calls.push(this.callWith(mergeInto(wire, call.options ?? {}), call))
     return this.app.asyncResult(taskId) as AnyResult as H
   }
 
@@ -303,16 +317,7 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
 
   /** Gives it the id that its task will have, and returns the result to wait for (surface CNV-011). */
   freeze(options: FreezeOptions = {}): H {
-    const wire = this.wireOptions
-    const id = (wire['task_id'] as string | undefined) || options.taskId || this.app.newId()
-    wire['task_id'] = id
-    if (options.rootId) wire['root_id'] = options.rootId
-    if (options.parentId) wire['parent_id'] = options.parentId
-    if (!('reply_to' in wire)) wire['reply_to'] = this.app.oid
-    if (options.groupId && !('group_id' in wire)) wire['group_id'] = options.groupId
-    if (options.chord) wire['chord'] = options.chord
-    if (options.groupIndex !== undefined) wire['group_index'] = options.groupIndex
-    return this.app.asyncResult(id) as AnyResult as H
+    return this.app.asyncResult(this.frozenInto(this.wireOptions, options)) as AnyResult as H
   }
 
   /** Reads what asynchronous iterables in it have to give; the rest of a canvas needs no waiting. */
@@ -372,16 +377,32 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
     return copied ?? options
   }
 
-  protected callOf({ args = [], kwargs = {}, options = {} }: WireCall): Call {
-    const merged = optionsFromWire(mergeOptions(this.wireOptions, options))
+  private callOf(call: WireCall): Call {
+    return this.callWith(mergeOptions(this.wireOptions, call.options ?? {}), call)
+  }
+
+  protected callWith(options: WireOptions, { args = [], kwargs = {} }: WireCall): Call {
     const taken = this.isImmutable ? [] : args
     return {
       name: this.task,
       args: taken.length > 0 ? [...taken, ...this.args] : this.args,
       kwargs: this.isImmutable ? this.kwargs : { ...this.kwargs, ...kwargs },
       argsAsTuple: this.argsAsTuple || args.length > 0,
-      options: merged,
+      options: optionsFromWire(options),
     }
+  }
+
+  /** Freezes these options, which are its own or a copy; gives the id. */
+  private frozenInto(wire: Record<string, unknown>, options: FreezeOptions): string {
+    const id = (wire['task_id'] as string | undefined) || options.taskId || this.app.newId()
+    wire['task_id'] = id
+    if (options.rootId) wire['root_id'] = options.rootId
+    if (options.parentId) wire['parent_id'] = options.parentId
+    if (!('reply_to' in wire)) wire['reply_to'] = this.app.oid
+    if (options.groupId && !('group_id' in wire)) wire['group_id'] = options.groupId
+    if (options.chord) wire['chord'] = options.chord
+    if (options.groupIndex !== undefined) wire['group_index'] = options.groupIndex
+    return id
   }
 
   private append(option: 'link' | 'link_error', value: Linkable): void {
@@ -412,20 +433,30 @@ export function mergeOptions(
   given: WireOptions,
   nulls: 'dropped' | 'all' = 'dropped',
 ): Record<string, unknown> {
-  const stampNames = Array.isArray(stored['stamped_headers']) ? stored['stamped_headers'].map(String) : []
-  const kept = new Set([...keptOnceSet, ...stampNames].filter((name) => name in stored))
-  const merged = structureOf(stored)
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined || (value === null && nulls === 'dropped') || kept.has(name)) continue
-    merged[name] = value
+  return mergeInto(structureOf(stored), given, nulls)
+}
+
+/** `mergeOptions` into a copy of the stored ones, which it gives back. */
+function mergeInto(
+  stored: Record<string, unknown>,
+  given: WireOptions,
+  nulls: 'dropped' | 'all' = 'dropped',
+): Record<string, unknown> {
+  const stamped = stored['stamped_headers']
+  const stampNames = Array.isArray(stamped) ? stamped.map(String) : NONE
+  for (const name in given) {
+    const value = given[name]
+    if (value === undefined || (value === null && nulls === 'dropped')) continue
+    const isKept = (keptOnceSet.includes(name) || stampNames.includes(name)) && name in stored
+    if (!isKept) stored[name] = value
   }
-  return merged
+  return stored
 }
 
 /** A copy whose lists can be appended to without touching the original's (surface CNV-008). */
 export function structureOf(options: WireOptions): Record<string, unknown> {
   const copied: Record<string, unknown> = { ...options }
-  for (const name of Object.keys(copied)) {
+  for (const name in copied) {
     const value = copied[name]
     if (Array.isArray(value)) copied[name] = [...value]
   }

@@ -111,19 +111,32 @@ export function optionsToWire(options: SendOptions): Record<string, unknown> {
 /** Options by wire names (also those that Python wrote into a signature) to options by our names. */
 export function optionsFromWire(wire: WireOptions): SendOptions {
   const options: Record<string, unknown> = {}
-  const stampNames = new Set(Array.isArray(wire.stamped_headers) ? wire.stamped_headers.map(String) : [])
-  const stamps: [string, unknown][] = []
-  const properties: [string, unknown][] = []
-  for (const [wireName, value] of Object.entries(wire)) {
+  const stamped: unknown = wire.stamped_headers
+  const stampNames = Array.isArray(stamped) ? stamped.map(String) : undefined
+  let stamps: Record<string, unknown> | undefined
+  let properties: Record<string, unknown> | undefined
+  for (const wireName in wire) {
+    const value = wire[wireName]
     if (value === undefined || value === null) continue
     const name = optionNames.get(wireName)
-    if (stampNames.has(wireName)) stamps.push([wireName, value])
-    else if (name === undefined) properties.push([wireName, value])
+    if (stampNames?.includes(wireName)) stamps = withMember(stamps, wireName, value)
+    else if (name === undefined) properties = withMember(properties, wireName, value)
     else options[name] = fromWire(name, value)
   }
-  if (stamps.length > 0) options.stamps = Object.fromEntries(stamps)
-  if (properties.length > 0) options.properties = Object.fromEntries(properties)
+  if (stamps !== undefined) options.stamps = stamps
+  if (properties !== undefined) options.properties = properties
   return options as SendOptions
+}
+
+/** Also `__proto__` is a name like others. */
+function withMember(
+  record: Record<string, unknown> | undefined,
+  name: string,
+  value: unknown,
+): Record<string, unknown> {
+  const all = record ?? {}
+  Object.defineProperty(all, name, { value, writable: true, enumerable: true, configurable: true })
+  return all
 }
 
 function toWire(name: Named, value: unknown): unknown {
