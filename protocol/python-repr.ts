@@ -63,6 +63,13 @@ interface Container {
   readonly tokens: Iterable<Token>
 }
 
+/** A container that is being written. */
+interface Frame {
+  readonly tokens: Iterator<Token>
+  /** The bracket that closes it, until it is written. */
+  owed: string
+}
+
 function* sequence(items: Iterable<unknown>): Generator<Token> {
   let isFirst = true
   for (const value of items) {
@@ -192,10 +199,10 @@ class SafeRepr {
   write(root: unknown): string {
     let text = ''
     // What Celery chains to the left of the rest of its iterator is here a stack, innermost last.
-    const rest: Iterator<Token>[] = [[{ value: root } satisfies Token].values()]
-    while (rest.length > 0) {
-      const next = rest[rest.length - 1]?.next()
-      if (next === undefined || next.done) {
+    const rest: Frame[] = [{ tokens: [{ value: root } satisfies Token].values(), owed: '' }]
+    for (let frame = rest.at(-1); frame !== undefined; frame = rest.at(-1)) {
+      const next = frame.tokens.next()
+      if (next.done) {
         rest.pop()
         continue
       }
@@ -204,7 +211,10 @@ class SafeRepr {
         this.#open.delete(token.leave)
         continue
       }
-      if ('literal' in token) this.#level += token.literal.direction
+      if ('literal' in token) {
+        this.#level += token.literal.direction
+        if (token.literal.direction < 0) frame.owed = ''
+      }
       const inner = 'value' in token ? this.#enter(token.value) : undefined
       if (inner !== undefined) {
         rest.push(inner)
@@ -219,14 +229,14 @@ class SafeRepr {
   }
 
   /** The tokens of a container to be shown in full; `undefined` for anything shown as one piece. */
-  #enter(raw: unknown): Iterator<Token> | undefined {
+  #enter(raw: unknown): Frame | undefined {
     const value = unwrapped(raw)
     if (typeof value !== 'object' || value === null) return undefined
     const container = containerOf(value, this.#asTuple && this.#level === 0)
     if (container === undefined || (value instanceof Set && value.size === 0)) return undefined
     if ((this.#maxlevels > 0 && this.#level >= this.#maxlevels) || this.#open.has(value)) return undefined
     this.#open.add(value)
-    return framed(container, value)
+    return { tokens: framed(container, value), owed: container.end }
   }
 
   #piece(token: Token): string {
@@ -259,13 +269,9 @@ function* framed(container: Container, value: object): Generator<Token> {
 }
 
 /** The brackets still owed when the budget is gone. */
-function pendingOf(rest: readonly Iterator<Token>[]): string {
+function pendingOf(rest: readonly Frame[]): string {
   let text = ''
-  for (const iterator of rest.toReversed()) {
-    for (let next = iterator.next(); !next.done; next = iterator.next()) {
-      if ('literal' in next.value && next.value.literal.pending) text += next.value.literal.text
-    }
-  }
+  for (let at = rest.length - 1; at >= 0; at--) text += rest[at]?.owed
   return text
 }
 
