@@ -125,15 +125,21 @@ export class KeyValueChords implements ChordCounter {
   #partOf(groupId: string, score: number, meta: ResultMeta): CountedPart {
     const groupKey = this.#source.groupKey(groupId)
     const { codec, serializer } = this.#encoding
-    const value = [1, meta.taskId, meta.state, wireResult(meta, this.#encoding)]
+    const { taskId, state } = meta
+    const result = wireResult(meta, this.#encoding)
     if (this.#contentType !== 'application/json') {
-      const member = codec.encode(value, serializer).body
-      return { groupKey, score, member, head: headOf(member, meta.taskId) }
+      const member = codec.encode([1, taskId, state, result], serializer).body
+      return { groupKey, score, member, head: headOf(member, taskId) }
     }
-    const text =
-      codec.encodeText?.(value, serializer) ?? bytesOf(codec.encode(value, serializer).body).toString()
-    const member = asPythonWrites(text)
-    return { groupKey, score, member, head: headOf(member, meta.taskId) }
+    const text = codec.isPlainJson(serializer) ? codec.encodeText?.(result, serializer) : undefined
+    if (text !== undefined) {
+      const head = `[1, ${asciiOf(JSON.stringify(taskId))}`
+      const member = `${head}, ${asciiOf(JSON.stringify(state))}, ${asPythonWrites(text)}]`
+      return { groupKey, score, member, head: head.length }
+    }
+    const bytes = codec.encode([1, taskId, state, result], serializer).body
+    const member = Buffer.from(asPythonWrites(bytesOf(bytes).toString()))
+    return { groupKey, score, member, head: headOf(member, taskId) }
   }
 
   pending(options: PendingOptions): AsyncIterable<PendingChord> {
@@ -220,11 +226,10 @@ function countingOf(groupId: string, { taskId }: ResultMeta): string {
 }
 
 /** How many bytes there are up to the task's id and what ends it: two parts of one task begin alike. */
-function headOf(member: Uint8Array | string, taskId: string): number {
-  // Text is ASCII.
-  const id = typeof member === 'string' ? asciiOf(JSON.stringify(taskId)) : Buffer.from(taskId)
-  const at = typeof member === 'string' ? member.indexOf(id as string) : bytesOf(member).indexOf(id)
-  return at < 0 ? 0 : at + id.length + (typeof member === 'string' ? 0 : 1)
+function headOf(member: Uint8Array, taskId: string): number {
+  const id = Buffer.from(taskId)
+  const at = bytesOf(member).indexOf(id)
+  return at < 0 ? 0 : at + id.length + 1
 }
 
 function bytesOf(bytes: Uint8Array): Buffer {

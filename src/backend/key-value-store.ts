@@ -92,12 +92,6 @@ export interface CountedPart {
   readonly head: number
 }
 
-/** A part and the result that is stored before it is counted. */
-export interface StoredPart extends CountedPart {
-  readonly key: string
-  readonly value: Uint8Array | string
-}
-
 /** Who puts a part: told once what came of it, never before `put` has returned. */
 export interface PartWriter {
   /** All parts, when it is the last one. */
@@ -122,7 +116,7 @@ export interface KeyParts {
    * `KeyValueStore.put` of its task's result and `add` in one step. Calls and no promise, as there: every part of a worker
    * comes through here.
    */
-  put?(part: StoredPart, writer: PartWriter): void
+  put?(part: CountedPart, key: string, value: Uint8Array | string, writer: PartWriter): void
   end(groupKey: string): Promise<void>
   /** The keys that `end` deletes. */
   keys?(groupKey: string): readonly string[]

@@ -27,6 +27,7 @@ import type { BackendOptions } from './backend-options.js'
 import { FirstWrite, type FirstWrites } from './first-write.js'
 import { KeyValueChords } from './key-value-chords.js'
 import type { CountedPart, KeyValueStore, PartWriter } from './key-value-store.js'
+import { PartUnderWay } from './part-write.js'
 import { type DecodedMeta, ResultPoll } from './result-poll.js'
 import { ResultPush } from './result-push.js'
 import { StoreAttempts } from './store-attempts.js'
@@ -202,31 +203,9 @@ export class KeyValueBackend implements ResultBackend {
     const isUsual =
       !this.#closing.signal.aborted && this.#writes.get(key) === undefined && value.length < MOST_SEALED
     if (!isUsual) return false
-    let written = (): void => {}
-    const writing = new Promise<void>((resolve) => (written = resolve))
-    this.#writes.begin(key, writing)
-    const ended = (): void => {
-      this.#writes.end(key, writing)
-      written()
-    }
-    this.#store.parts?.put?.(
-      { ...part, key, value },
-      {
-        onCounted: (done) => {
-          ended()
-          this.#waits.hint(taskId)
-          writer.onCounted(done)
-        },
-        onUndone: () => {
-          ended()
-          writer.onUndone()
-        },
-        onFailed: (error) => {
-          ended()
-          writer.onFailed(error)
-        },
-      },
-    )
+    const write = new PartUnderWay(this.#firstWrites, key, taskId, writer)
+    this.#writes.begin(key, write.written)
+    this.#store.parts?.put?.(part, key, value, write)
     return true
   }
 

@@ -1,5 +1,6 @@
 import type { ResultMeta } from '../../protocol/result-meta.js'
 import type { HeaderPart, PartWatcher } from './backend.js'
+import type { FirstWrites } from './first-write.js'
 import type { CompletedParts, PartWriter } from './key-value-store.js'
 
 /** What a `PartWrite` asks of who counts. */
@@ -47,5 +48,46 @@ export class PartWrite implements PartWriter {
       (parts) => (parts === undefined ? watcher.onCounted() : watcher.onCounted(async () => parts)),
       (error: unknown) => watcher.onUncounted(error),
     )
+  }
+}
+
+/** One of them while the store has it: until it has answered, later writes of that task's result wait. */
+export class PartUnderWay implements PartWriter {
+  readonly written: Promise<void>
+  private readonly owner: Pick<FirstWrites, 'end' | 'hint'>
+  private readonly key: string
+  private readonly taskId: string
+  private readonly writer: PartWriter
+  private resolve: () => void = () => {}
+
+  constructor(owner: Pick<FirstWrites, 'end' | 'hint'>, key: string, taskId: string, writer: PartWriter) {
+    this.owner = owner
+    this.key = key
+    this.taskId = taskId
+    this.writer = writer
+    this.written = new Promise((resolve) => {
+      this.resolve = resolve
+    })
+  }
+
+  onCounted(done: CompletedParts | undefined): void {
+    this.end()
+    this.owner.hint(this.taskId)
+    this.writer.onCounted(done)
+  }
+
+  onUndone(): void {
+    this.end()
+    this.writer.onUndone()
+  }
+
+  onFailed(error: unknown): void {
+    this.end()
+    this.writer.onFailed(error)
+  }
+
+  private end(): void {
+    this.owner.end(this.key, this.written)
+    this.resolve()
   }
 }

@@ -7,7 +7,7 @@
  */
 import { BackendUnavailableError } from '../errors.js'
 import type { RedisArgument, RedisClient, RedisCommand } from '../transport/redis-client.js'
-import type { CompletedParts, CountedPart, KeyParts, PartWriter, StoredPart } from './key-value-store.js'
+import type { CompletedParts, CountedPart, KeyParts, PartWriter } from './key-value-store.js'
 import type { PendingChord, PendingOptions } from './pending-chord.js'
 import { pendingChords } from './redis-pending.js'
 import { refusal } from './redis-refusal.js'
@@ -67,15 +67,11 @@ export class RedisParts implements KeyParts {
 
   add(part: CountedPart): Promise<CompletedParts | undefined> {
     return new Promise((onCounted, onFailed) => {
-      this.#enqueue(part, '', '', { onCounted, onUndone: () => {}, onFailed })
+      this.put(part, '', '', { onCounted, onUndone: () => {}, onFailed })
     })
   }
 
-  put(part: StoredPart, writer: PartWriter): void {
-    this.#enqueue(part, part.key, part.value, writer)
-  }
-
-  #enqueue(part: CountedPart, key: string, value: Uint8Array | string, writer: PartWriter): void {
+  put(part: CountedPart, key: string, value: Uint8Array | string, writer: PartWriter): void {
     const { groupKey, score, head } = part
     const place = this.#host.isOrdered ? (Number.isFinite(score) ? String(score) : '+inf') : ''
     const member = typeof part.member === 'string' ? part.member : Buffer.from(part.member)
