@@ -50,6 +50,8 @@ export interface ChordSource {
   readonly signal: AbortSignal
 }
 
+/** As many parts are read as one list: more brackets than a thousand would be counted one by one. */
+const LISTED = 500
 /** Between two looks at results that are under way; the pause doubles. */
 const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 200
@@ -152,8 +154,13 @@ export class KeyValueChords implements ChordCounter {
   }
 
   #decodeAll(groupId: string, members: readonly Uint8Array[]): readonly ResultMeta[] {
-    const found = this.#decodeList(members) ?? members.map((bytes) => this.#decode(bytes))
-    return found.map((member) => partOf(groupId, member))
+    const parts: ResultMeta[] = []
+    for (let from = 0; from < members.length; from += LISTED) {
+      const some = members.slice(from, from + LISTED)
+      for (const part of this.#decodeList(some) ?? some.map((bytes) => this.#decode(bytes)))
+        parts.push(partOf(groupId, part))
+    }
+    return parts
   }
 
   /**
