@@ -24,6 +24,20 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
       if (id !== mine) await admin.run('CLIENT', 'KILL', 'ID', id as string)
   }
 
+  /** A late-acknowledged task that runs until it is told to go on. */
+  const waitingTask = (trial: Trial) => {
+    const going = gate()
+    const wait = {
+      runs: 0,
+      open: going.open,
+      task: trial.app.task('t.wait', { acksLate: true }, async () => {
+        wait.runs += 1
+        await going.opened
+      }),
+    }
+    return wait
+  }
+
   it('WRK-089 PUB-076 runs what it had fetched within seconds, each once, in its order, marked as it was', async () => {
     await using trial = trialOn(server.url)
     const ran: string[] = []
@@ -64,22 +78,17 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
 
   it('WRK-090 acknowledges a task that ran through the loss by the next connection, so that it is not run again', async () => {
     await using trial = trialOn(server.url)
-    const running = gate()
-    let runs = 0
-    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
-      runs += 1
-      await running.opened
-    })
+    const wait = waitingTask(trial)
     const worker = await trial.started({ concurrency: 2 })
-    const [first, second] = [await wait.delay(), await wait.delay()]
-    await until('both run', () => runs === 2)
+    const [first, second] = [await wait.task.delay(), await wait.task.delay()]
+    await until('both run', () => wait.runs === 2)
     await cutAll()
     await until('they are taken over', () => trial.logged(/^Took over 2 messages/).length === 1)
-    running.open()
+    wait.open()
     for (const { id } of [first, second])
       await until('it is done', async () => (await trial.state(id)) === 'SUCCESS')
     await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
-    expect(runs).toBe(2)
+    expect(wait.runs).toBe(2)
     expect(await trial.app.control.purge()).toBe(0)
     expect(trial.logged(/Couldn't/)).toEqual([])
   })
@@ -89,15 +98,10 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
       brokerUrl: server.url,
       brokerTransportOptions: { visibility_timeout: 1 },
     })
-    const running = gate()
-    let runs = 0
-    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
-      runs += 1
-      await running.opened
-    })
+    const wait = waitingTask(trial)
     const worker = await trial.started({ concurrency: 3 })
-    const { id } = await wait.delay()
-    await until('it runs', () => runs === 1)
+    const { id } = await wait.task.delay()
+    await until('it runs', () => wait.runs === 1)
     for (const cut of [1, 2]) {
       await cutAll()
       const cutAt = Number(((await admin.run('TIME')) as string[])[0])
@@ -108,39 +112,34 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
       // Three times the visibility timeout after the loss, or until somebody has had it again.
       await until('it is renewed', async () => {
         const [, score = 0] = (await admin.run('ZRANGE', 'unacked_index', 0, 0, 'WITHSCORES')) as string[]
-        return runs > 1 || Number(score) > cutAt + 3
+        return wait.runs > 1 || Number(score) > cutAt + 3
       })
-      expect(runs).toBe(1)
+      expect(wait.runs).toBe(1)
       expect(worker.ledger.find(id)?.state).toBe('running')
     }
-    running.open()
+    wait.open()
     await until('it is done', async () => (await trial.state(id)) === 'SUCCESS')
     await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
-    expect(runs).toBe(1)
+    expect(wait.runs).toBe(1)
     expect(await trial.app.control.purge()).toBe(0)
     expect(trial.logged(/Couldn't|may run twice/)).toEqual([])
   })
 
   it('WRK-090 PUB-075 takes over what it runs before it looks itself for what was abandoned', async () => {
     await using trial = trialOn(server.url)
-    const running = gate()
-    let runs = 0
-    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
-      runs += 1
-      await running.opened
-    })
+    const wait = waitingTask(trial)
     const worker = await trial.started({ concurrency: 3 })
-    const { id } = await wait.delay()
-    await until('it runs', () => runs === 1)
+    const { id } = await wait.task.delay()
+    await until('it runs', () => wait.runs === 1)
     // As after a server that stood still for longer than the visibility timeout.
     const [tag] = (await admin.run('ZRANGE', 'unacked_index', 0, 0)) as string[]
     await admin.run('ZADD', 'unacked_index', 1, tag as string)
     await cutAll()
     await until('it is connected again', () => trial.logged(/^Connected to/).length === 2)
     expect(trial.logged(/^Took over 1 message/)).toHaveLength(1)
-    running.open()
+    wait.open()
     await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
-    expect(runs).toBe(1)
+    expect(wait.runs).toBe(1)
     expect(await trial.state(id)).toBe('SUCCESS')
     expect(await trial.app.control.purge()).toBe(0)
   })
@@ -202,8 +201,7 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
 
   it('WRK-090 keeps what it took over when the connection that took it is lost before it consumes', async () => {
     await using trial = trialOn(server.url)
-    const running = gate()
-    let [runs, connections] = [0, 0]
+    let connections = 0
     const open = (url: string): Transport => ({
       connect: async (asked, options) => {
         const connection = await openTransport(url).connect(asked, options)
@@ -212,20 +210,17 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
         return connection
       },
     })
-    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
-      runs += 1
-      await running.opened
-    })
+    const wait = waitingTask(trial)
     const worker = await trial.started({ openTransport: open, concurrency: 3 })
-    const { id } = await wait.delay()
+    const { id } = await wait.task.delay()
     await until('it runs', () => worker.ledger.active().length === 1)
     await cutAll()
     await until('it is connected again', () => trial.logged(/^Connected to/).length === 2)
     expect(connections).toBe(3)
     expect(trial.logged(/^Took over 1 message/)).toHaveLength(2)
-    running.open()
+    wait.open()
     await until('nothing is held', async () => (await held()) === 0 && worker.ledger.size === 0)
-    expect(runs).toBe(1)
+    expect(wait.runs).toBe(1)
     expect(await trial.state(id)).toBe('SUCCESS')
     expect(await trial.app.control.purge()).toBe(0)
     expect(trial.logged(/Couldn't/)).toEqual([])
@@ -251,16 +246,11 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
 
   it('WRK-090 says so when somebody else has taken it meanwhile, and leaves it to that one', async () => {
     await using trial = trialOn(server.url)
-    const running = gate()
-    let runs = 0
-    const wait = trial.app.task('t.wait', { acksLate: true }, async () => {
-      runs += 1
-      await running.opened
-    })
+    const wait = waitingTask(trial)
     const worker = await trial.started({ concurrency: 1 })
-    await wait.delay()
-    await wait.delay()
-    await until('one runs, one waits', () => runs === 1 && worker.ledger.size === 2)
+    await wait.task.delay()
+    await wait.task.delay()
+    await until('one runs, one waits', () => wait.runs === 1 && worker.ledger.size === 2)
     // As a Python process takes both up: the same entry without our mark.
     const pairs = (await admin.run('HGETALL', 'unacked')) as string[]
     for (let at = 0; at < pairs.length; at += 2)
@@ -268,13 +258,13 @@ describe.skipIf(noRedis)(`what a lost connection held (${noRedis ?? 'redis-serve
     await cutAll()
     await until('it is connected again', () => trial.logged(/^Gave back 0 messages/).length === 1)
     expect(trial.logged(/^Task t\.wait\[.*\] runs on, .*: it may run twice/, 'warn')).toHaveLength(1)
-    running.open()
+    wait.open()
     await until('it says so', () => trial.logged(/Couldn't ack/, 'error').length === 1)
     const [line] = trial.logged(/Couldn't ack/)
     expect(String(line?.fields['err'])).toMatch(/went to another consumer meanwhile/)
     await until('nothing is held here', () => worker.ledger.size === 0)
     expect(await held()).toBe(2)
-    expect(runs).toBe(1)
+    expect(wait.runs).toBe(1)
   })
 
   it('ACK-028 WRK-091 gives back at once what it cancelled because of the loss', async () => {
