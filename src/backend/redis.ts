@@ -21,9 +21,9 @@ import { RedisChannels } from './redis-channels.js'
 import { RedisLink } from './redis-link.js'
 import { RedisParts } from './redis-parts.js'
 import { refusal } from './redis-refusal.js'
-import { type RetryPolicy, retryPolicyOf } from './redis-retry-policy.js'
 import { ANYWAY, FIRST, STORE } from './redis-scripts.js'
 import type { RedisBackendTarget } from './redis-target.js'
+import { type RetryPolicy, retryPolicyOf } from './retry-policy.js'
 
 /** How Redis results are kept. */
 export interface RedisResultOptions {

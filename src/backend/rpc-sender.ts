@@ -11,7 +11,7 @@ import { linearDelayMs } from '../backoff.js'
 import { type Clock, pause } from '../clock.js'
 import { BackendUnavailableError, ConnectivityError, UnroutableError } from '../errors.js'
 import type { Outgoing } from '../transport/transport.js'
-import type { RetryPolicy } from './redis-retry-policy.js'
+import type { RetryPolicy } from './retry-policy.js'
 import { AbsentQueues } from './rpc-absent.js'
 import type { RpcBroker } from './rpc-broker.js'
 
