@@ -186,10 +186,10 @@ async function rabbitmq(): Promise<void> {
 async function canvas(): Promise<void> {
   const parts = values.part?.split(',')
   const loads = [
-    ['chord', { what: 'chord', count: 1, length: 1000 }],
-    ['bigchord', { what: 'chord', count: 1, length: 10_000 }],
-    ['chain', { what: 'chain', count: 1, length: 200 }],
-    ['chains', { what: 'chains', count: 1000, length: 5 }],
+    ['chord', { what: 'chord', count: 1, length: 1000, times: 8 }],
+    ['bigchord', { what: 'chord', count: 1, length: 10_000, times: 2 }],
+    ['chain', { what: 'chain', count: 1, length: 200, times: 8 }],
+    ['chains', { what: 'chains', count: 1000, length: 5, times: 3 }],
   ] as const
   const measures = await CanvasRounds.open(figures, python)
   try {
@@ -197,10 +197,9 @@ async function canvas(): Promise<void> {
       progress(`canvas, round ${round} of ${rounds}; load average ${loadavg()[0]?.toFixed(1)}`)
       for (const [part, load] of loads) {
         if (parts !== undefined && !parts.includes(part)) continue
-        const isBig = part === 'bigchord'
-        // Celery takes half a minute for it; and what is that long is warm anyway.
-        if (isBig && round > 2) continue
-        for (const kind of measures.kinds()) await measures.run(kind, load, !isBig)
+        // Celery takes half a minute for each.
+        if (part === 'bigchord' && round > 2) continue
+        for (const kind of measures.kinds(load)) await measures.run(kind, load)
       }
     }
   } finally {

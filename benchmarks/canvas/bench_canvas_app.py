@@ -52,7 +52,7 @@ def waited(result, bound=120):
 
 
 if __name__ == "__main__":
-    what, count, length, times = sys.argv[1], *map(int, sys.argv[2:5])
+    how, what, count, length, times = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
     tasks = length + 1 if what == "chord" else count * length
     step.apply_async((0, 0)).get(timeout=60)
     took = []
@@ -61,7 +61,7 @@ if __name__ == "__main__":
         began = time.perf_counter()
         results = [canvas.apply_async() for canvas in canvases(what, count, length, 1 + turn * tasks)]
         sent = time.perf_counter() - began
-        values = [waited(result) for result in results]
+        values = [waited(result) if how == "steps" else result.get(timeout=120) for result in results]
         took.append({"ms": (time.perf_counter() - began) * 1000, "sentMs": sent * 1000})
         assert all(value == length for value in values), f"a {what} of {length} gave {values}"
     print(json.dumps(took))
