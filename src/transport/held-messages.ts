@@ -42,7 +42,7 @@ export class HeldMessages {
   /** Handed over at the end of this turn, and how many were and have no answer yet. */
   #toHand: HandingOver[] = []
   #handing = 0
-  #onAllHanded: (() => void) | undefined
+  #allHanded: (() => void)[] = []
   /** This, for the deliveries that it hands out. */
   readonly #holder: Holder = {
     settle: (delivery, how, untilMs) =>
@@ -97,7 +97,7 @@ export class HeldMessages {
   async flushed(): Promise<void> {
     while (this.#flushing !== undefined || this.#handing > 0) {
       await this.#flushing
-      if (this.#handing > 0) await new Promise<void>((resolve) => (this.#onAllHanded = resolve))
+      if (this.#handing > 0) await new Promise<void>((resolve) => this.#allHanded.push(resolve))
     }
   }
 
@@ -195,8 +195,7 @@ export class HeldMessages {
     onHanded: () => {
       this.#handing -= 1
       if (this.#handing > 0) return
-      this.#onAllHanded?.()
-      this.#onAllHanded = undefined
+      for (const wake of this.#allHanded.splice(0)) wake()
     },
     // After the end of the connection, whose end has freed it, it is not held any more.
     settled: (delivery) => {
