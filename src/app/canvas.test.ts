@@ -148,6 +148,13 @@ describe('the algebra of signatures', () => {
     const withGroup = made.pipe(group(add.s(5), add.s(6))) as unknown as Chain
     expect(withGroup.tasks.map((one) => one.task)).toEqual(['celery.chord', 'celery.group'])
     expect(String(chain([add.s(1, 1), group([]), add.s(2)]))).toBe('t.add(1, 1) | add(2)')
+    // The errback of a chain is not one of what is put behind it.
+    const guarded = chain(add.s(1, 1), chord([add.s(1)], xsum.s())).onError(add.s(9) as Signature)
+    const longer = guarded.pipe(group(add.s(5), add.s(6))) as unknown as Chain
+    expect(longer.options).toEqual({})
+    expect(longer.tasks.map((one) => one.options['link_error'] !== undefined)).toEqual([true, false])
+    const body = bodyOf(longer.tasks[1]) as Chain
+    expect(body.tasks.map((one) => one.options['link_error'] !== undefined)).toEqual([true, false])
     // The operands stay as they were.
     expect(String(made)).toBe('%t.xsum([add(1, 1)])')
   })

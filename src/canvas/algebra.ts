@@ -58,7 +58,7 @@ function joinChain(left: Chain, right: Member, made: Set<Member>): Member {
     const step = right.unrolled()
     if (!(step instanceof Group)) return join(left, step, made)
     if (last === undefined) return step
-    return last instanceof Chord ? withLonger(left, step, made) : appended(left, step, made)
+    return last instanceof Chord ? withLonger(plain(left, made), step, made) : appended(left, step, made)
   }
   if (last !== undefined && isEmptyGroup(last)) {
     // Nothing would run there, and nothing would follow it (surface CNV-040).
@@ -86,6 +86,14 @@ function withLonger(left: Member, step: Member, made: Set<Member>): Member {
   chord.withBody(join(chord.body, step, made))
   if (longer instanceof Chain) longer.tasks.splice(-1, 1, chord)
   return longer
+}
+
+/** The chain with its callbacks on its last step and its errbacks on each, not on what follows. */
+function plain(chain: Chain, made: Set<Member>): Chain {
+  const { link, link_error: linkError } = chain.options
+  return link === undefined && linkError === undefined
+    ? chain
+    : mine(new Chain(chain.app, chain.unchained()), made)
 }
 
 function appended(left: Chain, step: Member, made: Set<Member>): Chain {
