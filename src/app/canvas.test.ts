@@ -459,6 +459,16 @@ describe('sending a canvas', () => {
     expect(result.parent?.results).toHaveLength(9)
   })
 
+  it.each([
+    ['an iterable', function* () {}],
+    ['an asynchronous iterable', async function* () {}],
+  ])('CNV-083 CNV-087 sends the body at once where %s gives no header', async (_name, made) => {
+    const { xsum } = tasksOf(app)
+    await chord(made() as Iterable<Signature<[], number>>, xsum.s()).applyAsync()
+    expect(bodies().map(({ args }) => args)).toEqual([[[]]])
+    expect(app.told).toEqual([])
+  })
+
   it('CNV-092 refuses a chord where no results are kept', async () => {
     const without = new RecordingApp(false, { resultBackend: 'disabled://' })
     const { add, xsum } = tasksOf(without)

@@ -154,6 +154,8 @@ export class Chord<
   /** With header members still to be made, and a backend that counts, the first are sent while the others are made. */
   protected override async publish(call: WireCall, signal: AbortSignal | undefined): Promise<H> {
     await this.ownBody?.load()
+    // What turns out to have no member is no header that anybody would end.
+    await this.headerMembers.begin()
     if (!this.headerMembers.isOpen || this.app.backend.chords === undefined)
       return super.publish(call, signal)
     const outbox = new Outbox()
