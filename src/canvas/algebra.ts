@@ -9,7 +9,7 @@ import { Tuple } from '../../protocol/values.js'
 import { InvalidArgumentError } from '../errors.js'
 import { Chain } from './chain.js'
 import { Chord } from './chord.js'
-import { Group } from './group.js'
+import { Group, isHollow } from './group.js'
 import { Chunks, Mapped } from './mapping.js'
 import { type Member, Members } from './members.js'
 import { Signature } from './signature.js'
@@ -39,7 +39,7 @@ export function chainOf(app: SignatureApp, signatures: readonly Member[]): Membe
 function join(left: Member, right: Member, made: Set<Member>): Member {
   if (left instanceof Chain) return joinChain(left, right, made)
   // Celery 5.6 gives a chord with nothing for a body, which nobody could wait for (surface CNV-030).
-  if (left instanceof Group && isEmptyGroup(right)) return left
+  if (left instanceof Group && isHollow(right)) return left
   if (left instanceof Group) return mine(new Chord(left.app, left.memberList, right), made)
   if (left instanceof Chord && !(right instanceof Chain)) {
     const step = right instanceof Group ? right.unrolled() : right
@@ -60,7 +60,7 @@ function joinChain(left: Chain, right: Member, made: Set<Member>): Member {
     if (last === undefined) return step
     return last instanceof Chord ? withLonger(plain(left, made), step, made) : appended(left, step, made)
   }
-  if (last !== undefined && isEmptyGroup(last)) {
+  if (last !== undefined && isHollow(last)) {
     // Nothing would run there, and nothing would follow it (surface CNV-040).
     const chain = own(left, made)
     chain.tasks.pop()
@@ -103,11 +103,6 @@ function appended(left: Chain, step: Member, made: Set<Member>): Chain {
   if (last !== undefined) left.tasks.push(own(last, made))
   left.tasks.push(step)
   return left
-}
-
-/** A group that is known to have no members. */
-function isEmptyGroup(signature: Member): boolean {
-  return signature instanceof Group && !signature.memberList.isOpen && signature.length === 0
 }
 
 /** The signature itself where it was made here, else a copy. */

@@ -13,7 +13,7 @@ import { InvalidArgumentError } from '../errors.js'
 import type { AnyKwargs, Arguments } from './call-types.js'
 import { assertChords, Chord } from './chord.js'
 import { Composite } from './composite.js'
-import { Group } from './group.js'
+import { Group, isHollow } from './group.js'
 import type { Member } from './members.js'
 import type { Outbox } from './outbox.js'
 import type { Linkable } from './send-options.js'
@@ -202,7 +202,7 @@ export class Chain<
   private prepare(how: Preparing): Prepared {
     const { linksChains } = this.app.canvas
     const { rootId, copies } = how
-    const steps = [...this.tasks]
+    const steps = how.chord === undefined ? [...this.tasks] : toBeWaitedFor(this.tasks)
     const tasks: Member[] = []
     const results: AnyResult[] = []
     let previous: Member | undefined
@@ -254,6 +254,11 @@ export class Chain<
     }
     return tasks
   }
+}
+
+/** Steps whose last one ends: in a group without a task at the end of a chain there is nobody who could tell a chord. */
+export function toBeWaitedFor(steps: readonly Member[]): Member[] {
+  return steps.slice(0, steps.findLastIndex((step) => !isHollow(step)) + 1 || steps.length)
 }
 
 async function endsSilently(result: AnyResult): Promise<boolean> {

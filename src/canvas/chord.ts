@@ -16,7 +16,7 @@ import { noChordsOverRpc } from '../backend/no-chords.js'
 import { BackendDisabledError, InvalidArgumentError, NotSupportedError } from '../errors.js'
 import type { AnyKwargs, Arguments } from './call-types.js'
 import { Composite } from './composite.js'
-import { Group } from './group.js'
+import { Group, isHollow } from './group.js'
 import { type Member, Members } from './members.js'
 import { Outbox } from './outbox.js'
 import type { Linkable } from './send-options.js'
@@ -58,9 +58,8 @@ export class Chord<
 
   /** That of its body, or of its header: one of them may be empty, and then belongs to none (surface CNV-191). */
   override get app(): SignatureApp {
-    const { ownBody } = this
-    const isEmpty = ownBody instanceof Group && !ownBody.memberList.isOpen && ownBody.length === 0
-    return (isEmpty ? this.headerMembers.first?.app : undefined) ?? ownBody?.app ?? this.ownApp
+    const { ownBody, ownApp } = this
+    return (isHollow(ownBody) ? new Group(ownApp, this.headerMembers) : ownBody)?.app ?? ownApp
   }
 
   /** The members of its header. */
@@ -231,7 +230,7 @@ export class Chord<
     const taskId = ((asked ?? own) as string | null | undefined) || app.newId()
     const result = body.freeze({ taskId, groupId: gid, rootId }) as H
     const { chain: _chain, chord: _chord, ...forHeader } = options
-    if (!header.memberList.isOpen && header.length === 0) {
+    if (header.isHollow) {
       body.plan({ args: [[]] }, outbox)
       startingAt(result).parent = new GroupResult(gid, [], app)
       return result

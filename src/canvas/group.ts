@@ -51,9 +51,16 @@ export class Group<
     return 'group'
   }
 
-  /** The app of the first member, once there is one: a group that is made empty belongs to none. */
+  /** The app of the first member with a task, once there is one: a group that is made empty belongs to none. */
   override get app(): SignatureApp {
-    return this.members.first?.app ?? this.ownApp
+    const { first } = this.members
+    const isBound = this.members.isOpen || !isHollow(first)
+    return (isBound ? first : this.members.all.find((member) => !isHollow(member)))?.app ?? this.ownApp
+  }
+
+  /** True where there is no task in it, nor in the groups in it. */
+  get isHollow(): boolean {
+    return !this.members.isOpen && this.members.all.every(isHollow)
   }
 
   /** Its members. Reads an iterable to its end; throws `InvalidArgumentError` for an asynchronous one (see `load`). */
@@ -334,6 +341,11 @@ function withLinks(member: Member, { link, linkError }: Links): Member {
   for (const callback of linkables(link)) member.link(callback)
   for (const errback of linkables(linkError)) member.linkError(errback)
   return member
+}
+
+/** A group without a task. */
+export function isHollow(signature: unknown): boolean {
+  return signature instanceof Group && signature.isHollow
 }
 
 /** Members with their index; those of a nested group with their index there (surface CNV-066). */

@@ -63,6 +63,14 @@ describe('replace', () => {
     expect(steps.every((step) => step.options['replaced_task_nesting'] === 1)).toBe(true)
   })
 
+  it('CNV-128 a chain ends in its last task where a group without members is behind that', async () => {
+    const host = new TestHost()
+    host.define('t', (self) => self.replace(chain([sig('a'), sig('b'), group([])])))
+    await execute(testRequest('t'), host)
+    const steps = host.sent[0]?.options['chain'] as { task: string; options: Record<string, unknown> }[]
+    expect(steps.map((step) => [step.task, step.options['task_id']])).toEqual([['b', 't-1']])
+  })
+
   it('CNV-128 CNV-165 CNV-170 callbacks move to the last task of a chain, once', async () => {
     const host = new TestHost()
     host.define('t', (self) => self.replace(chain([sig('a'), sig('b')], { link: [sig('own')] })))

@@ -8,7 +8,7 @@
 import type { SignatureData } from '../../protocol/signature-data.js'
 import { Tuple } from '../../protocol/values.js'
 import { joinAll, signatureFromData } from '../canvas/algebra.js'
-import { Chain } from '../canvas/chain.js'
+import { Chain, toBeWaitedFor } from '../canvas/chain.js'
 import { Group } from '../canvas/group.js'
 import type { Member } from '../canvas/members.js'
 import { Signature } from '../canvas/signature.js'
@@ -32,6 +32,7 @@ export function replacement(request: TaskRequest, given: SignatureData, app: Sig
   }
   // A group is one task with the list of its values (surface CNV-127).
   const own = whole instanceof Group ? joinAll([whole, accumulate(app)]) : whole
+  if (own instanceof Chain) own.tasks.splice(0, own.tasks.length, ...toBeWaitedFor(own.tasks))
   for (const callback of body.callbacks) own.link(callback)
   for (const errback of body.errbacks) own.linkError(errback)
   if (own instanceof Chain) linkLast(own)

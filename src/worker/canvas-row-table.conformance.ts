@@ -710,6 +710,23 @@ const headersAndBodies: readonly Row[] = [
     notes: ['err'],
   },
   {
+    name: 'CNV-083 a header of groups without members',
+    canvas: chorded([grouped(), grouped(grouped())], identity()),
+    gives: [],
+  },
+  {
+    name: 'CNV-063 a group without members before a task in a group',
+    canvas: grouped(grouped(), just(1)),
+    gives: [1],
+  },
+  {
+    name: 'CNV-086 a chain with a group without members at its end, in a header',
+    canvas: chorded([chained(just(2), grouped()), just(1)], identity()),
+    gives: [2, 1],
+    notAsked: 'it never ends',
+    notFromPython: 'it never ends',
+  },
+  {
     name: 'CNV-059 arguments for a chain of a chord and a task',
     canvas: chained(chorded([identity(), identity()], identity()), identity()),
     call: { args: [1] },
