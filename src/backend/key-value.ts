@@ -34,10 +34,10 @@ import { StoreAttempts } from './store-attempts.js'
 import { WritesUnderWay } from './writes-under-way.js'
 
 /**
- * Waits before further looks at an unreadable value that stays the same: 0.4 s in all, longer than a write pauses, and a
- * dozen, since somebody who writes without a pause leaves the file empty at every other look.
+ * Waits before further looks at an unreadable value that stays the same: 1.4 s in all, longer than a write pauses on a
+ * busy machine, and many, since somebody who writes without a pause leaves the file empty at every other look.
  */
-const HALF_WRITTEN_LOOKS_MS = [2, 3, 5, 8, 12, 17, 25, 33, 45, 60, 80, 110]
+const HALF_WRITTEN_LOOKS_MS = [2, 3, 5, 8, 12, 17, 25, 33, 45, 60, 80, 110, 150, 200, 300, 400]
 /** An unreadable value that keeps changing is being written; but not for ever. */
 const MOST_LOOKS = 100
 /** Longer ones are stored by themselves. */
