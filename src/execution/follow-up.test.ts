@@ -380,6 +380,28 @@ describe('chords', () => {
     expect(host.sent[0]?.signature['args']).toEqual([[]])
   })
 
+  it.each([false, true])(
+    'CNV-105 plans the body for one step only where an acknowledgement is left for it (late: %s)',
+    async (acksLate) => {
+      const host = new TestHost()
+      counting(host)
+      let planned = 0
+      Object.assign(host, { prepareMany: () => void planned++ })
+      await host.backend.chords?.begin('g', 1)
+      host.define('t', () => 1, { acksLate })
+      const request = testRequest('t', [], {
+        message: { groupId: 'g', groupIndex: 0 },
+        body: { chord: sig('sum', [], { options: { task_id: 'body' } }) },
+      })
+      const courier = {
+        handsOver: () => true,
+        handOver: () => Promise.reject(new Error('nothing was prepared')),
+      }
+      await execute({ ...request, courier }, host)
+      expect([planned, names(host)]).toEqual([acksLate ? 1 : 0, ['sum']])
+    },
+  )
+
   it('CNV-105 CNV-108 the part that completes the header sends the body with all values, in order', async () => {
     const host = new TestHost()
     counting(host)

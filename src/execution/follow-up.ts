@@ -168,9 +168,9 @@ function applierFor({ host, gate, request }: Run): Applier {
   return applierOf(host, gate, request.deliveryInfo.redelivered && !request.isEager)
 }
 
-/** For the last act of a run. */
+/** For the last act of a run. An early acknowledgement went out while the part was counted: none is left to share a step. */
 function lastApplier(run: Run): Applier {
-  if (!endsInOneStep(run, true)) return applierFor(run)
+  if (!run.task.options.acksLate || !endsInOneStep(run, true)) return applierFor(run)
   return {
     ...applierFor(run),
     handOver: (outbox, deletes) => handOver(run, outbox, { isLast: true, deletes }),
