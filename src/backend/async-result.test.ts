@@ -1,10 +1,12 @@
 import { inspect } from 'node:util'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { ResultMeta } from '../../protocol/result-meta.js'
 import { createCodec } from '../../protocol/serializers.js'
 import { InvalidArgumentError, ResultTimeoutError, SyncSubtaskError, TaskError } from '../errors.js'
 import { allowJoinResult, denyJoinResult } from './allow-join.js'
 import { AsyncResult, restoreGroup, resultFromTuple } from './async-result.js'
 import { CountingClock, metaOf } from './backend.conformance.js'
+import type { ResultBackend, WatchOptions } from './backend.js'
 import { DisabledBackend } from './disabled.js'
 import { GroupResult } from './group-result.js'
 import { openBackend } from './open.js'
@@ -147,6 +149,26 @@ describe('AsyncResult', () => {
     const late = outcome(last.get({ timeout: 0.05, interval: 10 }))
     await backend.store(failed)
     expect(await late).toMatchObject({ taskId: `${id}-p` })
+  })
+
+  it('RES-047 throws the parent’s error also when a look finds it at the moment at which the result is heard to have failed', async () => {
+    const parent = new AsyncResult(`${id}-p`, context)
+    const failed = metaOf(`${id}-p`, 'FAILURE', boom)
+    const looks: ((found: ReadonlyMap<string, ResultMeta>) => void)[] = []
+    const looked = async (count: number): Promise<void> =>
+      vi.waitFor(() => expect(looks).toHaveLength(count), { interval: 1 })
+    const watched: ResultBackend = Object.assign(Object.create(backend) as ResultBackend, {
+      watch: (ids: readonly string[], options: WatchOptions) => backend.watch(ids, options),
+      fetchMany: () => new Promise((resolve) => looks.push(resolve)),
+    })
+    const last = new AsyncResult(id, { ...context, backend: watched }, { parent })
+    const waiting = outcome(last.get({ timeout: 10, interval: 0.001 }))
+    looks[0]?.(new Map())
+    await looked(2)
+    await backend.store(metaOf(id, 'FAILURE', { ...boom, type: 'ChordError' }))
+    await looked(3)
+    looks[1]?.(new Map([[`${id}-p`, failed]]))
+    expect(await waiting).toMatchObject({ taskId: `${id}-p`, excType: 'ValueError' })
   })
 
   it('RES-048 calls the callback with the value, or with the error when it is not thrown', async () => {

@@ -320,7 +320,10 @@ export class AsyncResult<R = unknown> implements AnyResult {
       options.onMessage?.(meta)
       if (meta.taskId !== this.id) continue
       // A body fails because of a part, whose error says more.
-      if (parents !== undefined && PROPAGATE_STATES.has(meta.state)) await bound.until(parents.lookAside())
+      if (parents !== undefined && PROPAGATE_STATES.has(meta.state)) {
+        await bound.until(parents.lookAside())
+        bound.check()
+      }
       return this.#keep(meta)
     }
     bound.check()
