@@ -101,8 +101,8 @@ export class Chain<
     return (Array.isArray(steps) ? steps[0] : (steps.before[0] ?? steps.last))?.app ?? this.ownApp
   }
 
-  override async load(): Promise<void> {
-    for (const task of this.tasks) await task.load()
+  override async load(signal?: AbortSignal): Promise<void> {
+    for (const task of this.tasks) await task.load(signal)
   }
 
   /** Copies of its steps, with its callbacks on the last one and its errbacks on all (surface CNV-038). */

@@ -81,9 +81,9 @@ export class Chord<
     return this
   }
 
-  override async load(): Promise<void> {
-    await this.headerMembers.load()
-    await this.ownBody?.load()
+  override async load(signal?: AbortSignal): Promise<void> {
+    await this.headerMembers.load(signal)
+    await this.ownBody?.load(signal)
   }
 
   /** The callback gets the result of the body. */
@@ -152,15 +152,15 @@ export class Chord<
 
   /** With header members still to be made, and a backend that counts, the first are sent while the others are made. */
   protected override async publish(call: WireCall, signal: AbortSignal | undefined): Promise<H> {
-    await this.ownBody?.load()
+    await this.ownBody?.load(signal)
     // What turns out to have no member is no header that anybody would end.
-    await this.headerMembers.begin()
+    await this.headerMembers.begin(signal)
     if (!this.headerMembers.isOpen || this.app.backend.chords === undefined)
       return super.publish(call, signal)
     const outbox = new Outbox()
     let sending: Promise<AnyResult> | undefined
     const result = this.planned(call, outbox, (header, given) => {
-      sending = header.applyWire(given)
+      sending = header.applyWire(given, signal)
       return undefined
     })
     await outbox.send(this.app, { signal })

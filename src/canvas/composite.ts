@@ -15,8 +15,8 @@ export abstract class Composite<A extends Arguments, R, H extends AnyResult> ext
     return this.app.underWay(this.start(wireCall(call), call.signal))
   }
 
-  override applyWire(call: WireCall): Promise<H> {
-    return this.app.underWay(this.start(call, undefined))
+  override applyWire(call: WireCall, signal?: AbortSignal): Promise<H> {
+    return this.app.underWay(this.start(call, signal))
   }
 
   override get isSingle(): boolean {
@@ -32,7 +32,7 @@ export abstract class Composite<A extends Arguments, R, H extends AnyResult> ext
 
   private async start(call: WireCall, signal: AbortSignal | undefined): Promise<H> {
     if (this.app.canvas.alwaysEager) {
-      await this.load()
+      await this.load(signal)
       return (await allowJoinResult(() => this.applyEagerly(call))) as H
     }
     return this.publish(call, signal)
@@ -40,7 +40,7 @@ export abstract class Composite<A extends Arguments, R, H extends AnyResult> ext
 
   /** Plans all of it and sends it in one batch. */
   protected async publish(call: WireCall, signal: AbortSignal | undefined): Promise<H> {
-    await this.load()
+    await this.load(signal)
     const outbox = new Outbox()
     const result = this.plan(call, outbox)
     await outbox.send(this.app, { signal })

@@ -83,8 +83,8 @@ export class Group<
     return only !== undefined && this.length === 1 ? only : this
   }
 
-  override load(): Promise<void> {
-    return this.members.load()
+  override load(signal?: AbortSignal): Promise<void> {
+    return this.members.load(signal)
   }
 
   /** The list itself, for those that freeze it. */
@@ -180,7 +180,7 @@ export class Group<
     const sending = this.sending(call)
     const results: AnyResult[] = []
     let outbox = new Outbox()
-    for await (const { members, isLast } of this.members.batches()) {
+    for await (const { members, isLast } of this.members.batches(signal)) {
       outbox = new Outbox()
       for (const result of this.planMembers(members, call, sending, outbox)) results.push(result)
       if (isLast) this.announceSize(sending, outbox)
@@ -193,7 +193,7 @@ export class Group<
 
   override async applyAsync(call: SignatureCall<A> = {}): Promise<GroupResult<T>> {
     // An asynchronous iterable does not tell its app before its first member is there.
-    await this.members.begin()
+    await this.members.begin(call.signal)
     return super.applyAsync(call)
   }
 

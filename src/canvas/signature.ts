@@ -321,7 +321,7 @@ export class Signature<A extends Arguments = Arguments, R = unknown, H extends A
   }
 
   /** Reads what asynchronous iterables in it have to give; the rest of a canvas needs no waiting. */
-  async load(): Promise<void> {}
+  async load(_signal?: AbortSignal): Promise<void> {}
 
   /** How many completions it counts for in the header of a chord (surface CNV-086). */
   chordSize(): number {
