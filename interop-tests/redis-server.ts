@@ -333,7 +333,8 @@ function secured({ certificates }: RedisServer): RedisServerOptions {
 
 /** A port of 127.0.0.1 that nobody listens on now. */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
+  // Somebody may be connecting already: to a server that is about to listen on the port that was found just before.
+  const probe = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const address = probe.address()
   probe.close()
