@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { HeldMessages } from './held-messages.js'
 import { MemoryBroker, MemoryStore } from './memory-store.js'
+import type { Handing } from './queue-store.js'
 
 const body = { body: new Uint8Array(0), contentType: '', contentEncoding: '', headers: {}, properties: {} }
 
@@ -47,6 +48,38 @@ describe('what a connection holds', () => {
     setImmediate(() => order.push('result'))
     await Promise.all([acked, claims])
     await expect.poll(() => order).toEqual(['result', 'settled', 'claims', 'write'])
+    await store.close()
+  })
+
+  it('hands over before it settles, and before what is claimed at the end of the turn, which finds what was handed over', async () => {
+    const store = new MemoryStore(new MemoryBroker())
+    const order: string[] = []
+    const { settle } = store
+    // That of a store which can do it; nothing is published here.
+    const whole = Object.assign(store, {
+      parking: { accepts: () => true, park: async () => [] },
+      handOver: (given: readonly Handing[]) => {
+        order.push(`handed ${given.length}`)
+        for (const one of given) queueMicrotask(() => one.onHanded(true))
+      },
+      settle: (...[claimed, how]: Parameters<MemoryStore['settle']>) => {
+        order.push('settled')
+        return settle.call(store, claimed, how)
+      },
+    })
+    const held = new HeldMessages(whole, () => {})
+    await store.push([stored(), stored(), stored()])
+    const claimed = await store.claim(['q'], 3, new AbortController().signal)
+    const [first, second, third] = claimed.map((message) => held.hold(message))
+    const claims = held.endOfTurn().then(() => order.push('claims'))
+    const acked = first?.ack()
+    const handed = [second, third].map((delivery) => delivery?.handOver?.({ messages: [] }, true))
+    await held.flushed()
+    expect(await Promise.all(handed)).toEqual([true, true])
+    await Promise.all([acked, claims])
+    expect(order[0]).toBe('handed 2')
+    expect(order.toSorted()).toEqual(['claims', 'handed 2', 'settled'])
+    expect(held.list()).toEqual([])
     await store.close()
   })
 })

@@ -55,6 +55,22 @@ export class HeldMessages {
     handsOver: (place) => this.#store.handsOver?.(place) === true,
     isHeld: (delivery) => this.#isHeld(delivery),
   }
+  /** This, for what is being handed over. */
+  readonly #home: Home = {
+    onHanded: () => {
+      this.#handing -= 1
+      if (this.#handing > 0) return
+      for (const wake of this.#allHanded.splice(0)) wake()
+    },
+    // After the end of the connection, whose end has freed it, it is not held any more.
+    settled: (delivery) => {
+      if (this.#held.delete(delivery)) delivery.free()
+    },
+    lost: (claimed, cause) => {
+      if (cause !== undefined) this.#onFailure(cause)
+      return this.#lost(claimed, cause)
+    },
+  }
   #ended: { readonly cause: Error | undefined } | undefined
 
   /** `onFailure` is told when the store could not settle, and when a lease was lost. */
@@ -188,23 +204,6 @@ export class HeldMessages {
     this.#toHand = []
     if (this.#ended === undefined) this.#store.handOver?.(all)
     else for (const one of all) one.refuse(this.#lost(one.delivery.claimed))
-  }
-
-  /** This, for what is being handed over. */
-  readonly #home: Home = {
-    onHanded: () => {
-      this.#handing -= 1
-      if (this.#handing > 0) return
-      for (const wake of this.#allHanded.splice(0)) wake()
-    },
-    // After the end of the connection, whose end has freed it, it is not held any more.
-    settled: (delivery) => {
-      if (this.#held.delete(delivery)) delivery.free()
-    },
-    lost: (claimed, cause) => {
-      if (cause !== undefined) this.#onFailure(cause)
-      return this.#lost(claimed, cause)
-    },
   }
 
   /** Whoever asked or ended is not interrupted. */

@@ -29,6 +29,7 @@ export interface RedisHandoversHost {
 /** One of a call, its messages encoded. */
 interface Packed {
   readonly handing: Handing
+  readonly claimed: RedisClaimed | undefined
   readonly messages: readonly { readonly list: string; readonly text: string }[]
 }
 
@@ -74,15 +75,15 @@ export class RedisHandovers {
   /** Encoded before it is under way: an error of one is not an error of all. Undefined when it was told why it cannot be. */
   #pack(handing: Handing): Packed | undefined {
     const { claimed, parcel } = handing
+    const isTaken = this.takes(parcel.result?.place ?? parcel.deletes?.place)
     // What exists only in this process is not held there.
     const isLocal = claimed !== undefined && !(claimed instanceof RedisClaimed)
-    const isTaken = this.takes(parcel.result?.place ?? parcel.deletes?.place)
     if (!isTaken || isLocal || parcel.messages.length > mostMessages) {
       queueMicrotask(() => handing.onHanded(false))
       return undefined
     }
     try {
-      return { handing, messages: parcel.messages.map((message) => this.#host.place(message)) }
+      return { handing, claimed, messages: parcel.messages.map((message) => this.#host.place(message)) }
     } catch (error) {
       queueMicrotask(() => handing.onUnhanded(error))
       return undefined
@@ -102,9 +103,8 @@ export class RedisHandovers {
     }
     const lists = new Set<string>()
     const args: RedisArgument[] = [client.db]
-    for (const { handing, messages } of batch) {
+    for (const { handing, claimed, messages } of batch) {
       const { parcel } = handing
-      const claimed = handing.claimed as RedisClaimed | undefined
       args.push(claimed?.tag ?? '', claimed?.mark ?? '', messages.length)
       for (const { list, text } of messages) {
         lists.add(list)
