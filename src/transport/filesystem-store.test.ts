@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawnSync } from 'node:child_process'
 import { watch } from 'node:fs'
 import {
   link,
@@ -15,8 +15,8 @@ import {
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { LineProcess } from '../../interop-tests/line-process.js'
 import { ConfigError, InvalidArgumentError } from '../errors.js'
 import { ackAndForget, Collector, message, textOf, toQueue } from './collector.conformance.js'
 import { createFilesystemTransport } from './filesystem-transport.js'
@@ -25,48 +25,14 @@ import type { Connection } from './transport.js'
 
 const peerScript = path.join(import.meta.dirname, 'filesystem-peer.conformance.ts')
 
-/** Another process on the same folder; `lines` grow as it prints. */
-class Peer {
-  readonly lines: string[] = []
-  readonly child: ChildProcess
-  readonly ended: Promise<void>
-  readonly #checks = new Set<() => void>()
-
+/** Another process on the same folder. */
+class Peer extends LineProcess {
   constructor(...args: readonly string[]) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', peerScript, ...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    this.ended = new Promise((resolve) => this.child.once('close', () => resolve()))
-    createInterface({ input: this.child.stdout! }).on('line', (line) => {
-      this.lines.push(line)
-      for (const check of [...this.#checks]) check()
-    })
-  }
-
-  until(isDone: () => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const bound = setTimeout(
-        () => reject(new Error(`a peer printed only ${this.lines.length} lines`)),
-        18_000,
-      )
-      const check = (): void => {
-        if (!isDone()) return
-        clearTimeout(bound)
-        this.#checks.delete(check)
-        resolve()
-      }
-      this.#checks.add(check)
-      check()
-    })
-  }
-
-  async kill(): Promise<void> {
-    this.child.kill('SIGKILL')
-    await this.ended
+    super(process.execPath, ['--import', 'tsx', peerScript, ...args])
   }
 
   async end(): Promise<void> {
-    this.child.stdin?.end()
+    this.process.stdin?.end()
     await this.ended
   }
 }
@@ -82,7 +48,7 @@ async function setUp(): Promise<void> {
 }
 
 async function tearDown(): Promise<void> {
-  for (const peer of peers) if (peer.child.exitCode === null) await peer.kill()
+  for (const peer of peers) if (peer.process.exitCode === null) await peer.kill()
   await Promise.all(connections.map((connection) => connection.close()))
   await rm(folder, { recursive: true, force: true })
 }
@@ -300,7 +266,7 @@ describe('FilesystemStore', () => {
     await connection.publish(toQueue('q', ['a']))
     const holder = peer('hold', 'q', 1)
     await holder.until(() => holder.lines.includes('a'))
-    holder.child.kill('SIGSTOP')
+    holder.process.kill('SIGSTOP')
     const collector = new Collector()
     await connection.consume(['q'], collector.options(0))
     // Thirty rounds of looking for abandoned messages pass in a second; messages keep the consumer going meanwhile.
@@ -378,7 +344,7 @@ describe('FilesystemStore', () => {
       const holder = peer('hold', 'q', 120)
       await holder.until(() => holder.lines.length === 121)
       expect(await messageFiles()).toEqual([])
-      holder.child.stdin?.end()
+      holder.process.stdin?.end()
       await expect
         .poll(async () => (await messageFiles()).length, { interval: 1, timeout: 10_000 })
         .toBeGreaterThan(5 * round)
@@ -443,17 +409,17 @@ describe('FilesystemStore', () => {
 
   it('sweeps what a dead publisher had half written, and leaves what a stopped one goes on with', async () => {
     const tmp = path.join(folder, '.celeriac', 'tmp')
-    const scratchOf = async ({ child }: Peer): Promise<string[]> =>
+    const scratchOf = async ({ process: child }: Peer): Promise<string[]> =>
       (await readdir(tmp)).filter((name) => name.startsWith(`${child.pid}-`))
     const stoppedWhileWriting = async (name: string): Promise<Peer> => {
       const publisher = peer('publish', 'q', 5000, name)
       await publisher.until(() => publisher.lines.length > 1)
       for (;;) {
-        publisher.child.kill('SIGSTOP')
-        await expect.poll(() => isStopped(publisher.child)).toBe(true)
+        publisher.process.kill('SIGSTOP')
+        await expect.poll(() => isStopped(publisher.process)).toBe(true)
         if ((await scratchOf(publisher)).length > 0) return publisher
         if (publisher.lines.includes('done')) throw new Error('it published all without being seen to write')
-        publisher.child.kill('SIGCONT')
+        publisher.process.kill('SIGCONT')
         await new Promise((resolve) => setImmediate(resolve))
       }
     }
@@ -468,7 +434,7 @@ describe('FilesystemStore', () => {
     await connection.consume(['other'], new Collector().options(0))
     await expect.poll(() => scratchOf(dead), { timeout: 10_000 }).toEqual([])
     expect(await scratchOf(stopped)).toEqual(kept)
-    stopped.child.kill('SIGCONT')
+    stopped.process.kill('SIGCONT')
     await stopped.until(() => stopped.lines.includes('done'))
     expect(stopped.lines.filter((line) => line.startsWith('stopped-'))).toHaveLength(5000)
     expect(await readdir(tmp)).toEqual([path.basename(foreign)])
