@@ -82,6 +82,27 @@ describe('what a connection holds', () => {
     expect(held.list()).toEqual([])
     await store.close()
   })
+
+  it('WRK-042 tells nobody of an acknowledgement that was withdrawn, and frees its message once, when the connection is lost', async () => {
+    const store = Object.assign(new MemoryStore(new MemoryBroker()), {
+      parking: { accepts: () => true, park: async () => [] },
+    })
+    const held = new HeldMessages(store, () => {})
+    await store.push([stored()])
+    const [message] = await store.claim(['q'], 1, new AbortController().signal)
+    if (message === undefined) throw new Error('the store gave no message')
+    const told: string[] = []
+    const delivery = held.hold(message, () => told.push('freed'))
+    delivery.ackFor?.({
+      onAcknowledged: () => told.push('acknowledged'),
+      onUnacknowledged: () => told.push('refused'),
+    })
+    expect(delivery.withdrawAck?.()).toBe(true)
+    held.end(new Error('gone'))
+    await held.endOfTurn()
+    expect(told).toEqual(['freed'])
+    await store.close()
+  })
 })
 
 function stored() {
